@@ -1,0 +1,217 @@
+"""Preprocessor: strings in, the three int32 tensors of BERT out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_text as text
+
+PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+DEFAULT_SEQ_LENGTH = 128
+
+
+def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
+    """Reads one token a line; returns token -> id, in the file's order.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty, holds a duplicate, a carriage return or invalid UTF-8 (with
+            the line), or lacks one of [PAD], [UNK], [CLS], [SEP].
+    """
+    vocab_file = os.fspath(vocab_file)
+    if not os.path.isfile(vocab_file):
+        raise FileNotFoundError(f"There is no vocabulary file {vocab_file!r}.")
+    with open(vocab_file, "rb") as file:
+        lines = file.read().split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    if not lines:
+        raise ValueError(f"The vocabulary {vocab_file!r} is empty: expected one token a line.")
+    ids: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        try:
+            token = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{vocab_file}:{number + 1}: invalid UTF-8: {error}.") from error
+        if "\r" in token:
+            raise ValueError(
+                f"{vocab_file}:{number + 1}: the line ends in a carriage return. "
+                "Convert the file to Unix line ends (`sed -i 's/\\r$//' FILE`)."
+            )
+        if ids.setdefault(token, number) != number:
+            raise ValueError(
+                f"{vocab_file}:{number + 1}: token {token!r} stands already on line "
+                f"{ids[token] + 1}; a token has one id."
+            )
+    if missing := [token for token in (PADDING, UNKNOWN, START, END) if token not in ids]:
+        raise ValueError(f"The vocabulary {vocab_file!r} lacks {', '.join(missing)}.")
+    return ids
+
+
+class Preprocessor:
+    """Splits sentences into word pieces and packs them for the encoder.
+
+    The ids are those of google/universal-sentence-encoder-cmlm/multilingual-preprocess/2: word
+    pieces by `tensorflow_text.BertTokenizer`, then `[CLS] pieces [SEP]`, cut to `seq_length` and
+    padded. All of it is TensorFlow ops, so it runs inside tf.data, in a SavedModel and on strings
+    at hand alike.
+
+    Args:
+        vocab_file: path of the vocabulary, one token a line; the line number is the id.
+        seq_length: longest sequence in tokens, [CLS] and [SEP] included.
+        lower_case: whether to fold case and strip accents first; LaBSE's vocabulary is cased.
+
+    Raises:
+        FileNotFoundError: there is no such vocabulary.
+        ValueError: the vocabulary cannot be used (see `read_vocabulary`), or `seq_length` is
+            below 3.
+
+    Example:
+        >>> preprocessor = Preprocessor("cased_vocab.txt")
+        >>> preprocessor(tf.constant(["Hello"]))["input_word_ids"].shape
+        TensorShape([1, 128])
+    """
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike,
+        seq_length: int = DEFAULT_SEQ_LENGTH,
+        lower_case: bool = False,
+    ):
+        self.vocab_file = os.path.abspath(vocab_file)
+        ids = read_vocabulary(vocab_file)
+        self.seq_length = _checked_seq_length(seq_length)
+        self.lower_case = bool(lower_case)
+        self.vocab_size = len(ids)
+        self.start_id, self.end_id, self.padding_id = ids[START], ids[END], ids[PADDING]
+        self.mask_id = ids.get(MASK)
+        # The initializer is kept beside the table: a SavedModel that is loaded and saved again
+        # would otherwise lose the vocabulary file (tensorflow issue 46456).
+        self.table_initializer = tf.lookup.TextFileInitializer(
+            self.vocab_file,
+            key_dtype=tf.string,
+            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+            value_dtype=tf.int64,
+            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+        self.table = tf.lookup.StaticHashTable(self.table_initializer, default_value=-1)
+        self._tokenizer = text.BertTokenizer(self.table, lower_case=self.lower_case)
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The ids of special tokens under the Hub API's names, and `vocab_size`."""
+        ids = dict(
+            start_of_sequence_id=self.start_id,
+            end_of_segment_id=self.end_id,
+            padding_id=self.padding_id,
+            vocab_size=self.vocab_size,
+        )
+        if self.mask_id is not None:
+            ids["mask_id"] = self.mask_id
+        return ids
+
+    def __call__(self, sentences: tf.Tensor) -> dict[str, tf.Tensor]:
+        """string [batch] -> dict of int32 [batch, seq_length], the width static."""
+        return self.pack([self.word_pieces(sentences)], self.seq_length)
+
+    def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
+        """string [batch] -> word piece ids, int32 [batch, (words), (pieces of a word)]."""
+        sentences = tf.convert_to_tensor(sentences, tf.string)
+        return tf.cast(self._tokenizer.tokenize(sentences), tf.int32)
+
+    def word_pieces(self, sentences: tf.Tensor) -> tf.RaggedTensor:
+        """string [batch] -> word piece ids, int32 [batch, (pieces)], uncut, nothing around them."""
+        return self.tokenize(sentences).merge_dims(1, -1)
+
+    def pack(
+        self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Packs one or two segments: `[CLS] pieces [SEP]`, or `[CLS] pieces [SEP] pieces [SEP]`.
+
+        What does not fit is cut as `tensorflow_text.RoundRobinTrimmer` cuts it: each of two
+        segments gets half of the room, the first the odd place, and what one does not need goes
+        to the other. Written with core TensorFlow ops, since the trimmer's own op is not linked by
+        TensorFlow Serving 2.12 to 2.19, and without ragged concatenation, whose run-time asserts
+        cost more than the packing.
+
+        Args:
+            segments: one or two RaggedTensors, int32 [batch, (pieces)].
+            seq_length: width of the result, at least 3.
+
+        Returns:
+            dict of int32 [batch, seq_length]; the width is static when `seq_length` is an int.
+
+        Raises:
+            ValueError: not one or two segments, or `seq_length` leaves no room.
+        """
+        if len(segments) not in (1, 2):
+            raise ValueError(f"Can pack one or two segments, but got {len(segments)}.")
+        if not tf.is_tensor(seq_length):
+            _checked_seq_length(seq_length)
+        room = tf.maximum(0, seq_length - len(segments) - 1)
+        lengths = [tf.cast(segment.row_lengths(), tf.int32) for segment in segments]
+        if len(segments) == 1:
+            lengths = [tf.minimum(lengths[0], room)]
+        else:
+            first, second = lengths
+            lengths = [
+                tf.minimum(first, tf.maximum((room + 1) // 2, room - second)),
+                tf.minimum(second, tf.maximum(room // 2, room - first)),
+            ]
+        position = tf.range(seq_length)[tf.newaxis, :]
+        start = 1  # where the next segment begins, an int or int32 [batch, 1]
+        ids = tf.where(position == 0, self.start_id, self.padding_id)
+        types = tf.zeros_like(position)
+        for index, (segment, length) in enumerate(zip(segments, lengths, strict=True)):
+            length = length[:, tf.newaxis]
+            offset = position - start
+            pieces = _gather_in_rows(_to_dense(segment, seq_length), offset)
+            ids = tf.where((offset >= 0) & (offset < length), pieces, ids)
+            ids = tf.where(offset == length, self.end_id, ids)
+            types = tf.where((offset >= 0) & (offset <= length), index, types)
+            start = start + length + 1
+        mask = tf.cast(position < start, tf.int32)
+        packed = dict(input_word_ids=ids, input_mask=mask, input_type_ids=types)
+        if not tf.is_tensor(seq_length):
+            packed = {k: tf.ensure_shape(v, [None, seq_length]) for k, v in packed.items()}
+        return packed
+
+    def bert_pack_inputs(
+        self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """The Hub API's `bert_pack_inputs`: `pack` on what `tokenize` gives.
+
+        Args:
+            segments: one or two int32 RaggedTensors, [batch, (words), (pieces)] or
+                [batch, (pieces)].
+            seq_length: width of the result; by default the preprocessor's.
+        """
+        if not isinstance(segments, (list, tuple)):
+            segments = [segments]
+        segments = [s.merge_dims(1, -1) if s.shape.rank > 2 else s for s in segments]
+        return self.pack(segments, self.seq_length if seq_length is None else seq_length)
+
+
+def _checked_seq_length(seq_length: int) -> int:
+    if seq_length < 3:
+        raise ValueError(
+            f"`seq_length` (={seq_length}) must be at least 3: [CLS], a word piece and [SEP]."
+        )
+    return int(seq_length)
+
+
+def _to_dense(ragged: tf.RaggedTensor, width: int | tf.Tensor) -> tf.Tensor:
+    """[batch, (n)] -> [batch, width], cut or filled with zeros."""
+    if not tf.is_tensor(width):
+        return ragged.to_tensor(shape=[None, width])
+    dense = ragged.to_tensor()[:, :width]
+    return tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]])
+
+
+def _gather_in_rows(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """rows[i, columns[i, j]] for columns [batch or 1, n]; those out of range give anything."""
+    columns = tf.clip_by_value(columns, 0, tf.shape(rows)[1] - 1)
+    columns = tf.broadcast_to(columns, tf.stack([tf.shape(rows)[0], tf.shape(columns)[1]]))
+    return tf.gather(rows, columns, batch_dims=1)
