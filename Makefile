@@ -1,0 +1,66 @@
+# Two commands: `make demo` and `make test`. Each sets up its own .venv first; that needs Python
+# 3.10 to 3.12 with venv, and a package index.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+	>/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+DEMO := build/demo
+SAMPLE := training/sample
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MAX_VLOG_LEVEL ?= 0
+
+.PHONY: demo test lint bench setup clean
+
+demo: .venv/installed
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)
+	$(BIN)/python -m training.vocabulary --pairs $(SAMPLE)/*.train.tsv.gz --vocab-size 16000 \
+		--output $(DEMO)/vocab.txt
+	$(BIN)/python -m training.dual_encoder --pairs $(SAMPLE)/*.train.tsv.gz \
+		--workdir $(DEMO)/0-layers --vocab $(DEMO)/vocab.txt --num-layers 0 --cpu-replicas 2 \
+		$(STAGE_0)
+	$(BIN)/python -m export.saved_model $(DEMO)/0-layers $(DEMO)/untrained --step 0
+	$(BIN)/python -m export.saved_model $(DEMO)/0-layers $(DEMO)/model-0-layers
+	$(BIN)/python -m training.dual_encoder --pairs $(SAMPLE)/*.train.tsv.gz \
+		--workdir $(DEMO)/1-layer --init $(DEMO)/model-0-layers --num-layers 1 --cpu-replicas 2 \
+		$(STAGE_1)
+	$(BIN)/python -m export.saved_model $(DEMO)/1-layer $(DEMO)/model
+	$(BIN)/python export/demonstrate.py before=$(DEMO)/untrained after=$(DEMO)/model \
+		--heldout $(SAMPLE)/*.heldout.tsv.gz
+
+STAGE_0 := --steps 500 --batch-size 1024 --learning-rate 5e-3 --warmup-steps 20 --scale 20 \
+	--weight-decay 0 --clip-norm 0 --dropout 0 --exponent 0.7 --checkpoint-every 500
+STAGE_1 := --steps 200 --batch-size 512 --learning-rate 1e-3 --warmup-steps 20 --scale 20 \
+	--exponent 0.7 --checkpoint-every 200
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/installed-test
+	$(BIN)/python -m tests.benchmark
+
+setup: .venv/installed .venv/installed-test .venv/installed-lint
+
+clean:
+	rm -rf .venv build
+
+# A venv that is there but whose installation failed is completed, not trusted.
+.venv/installed: setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv on the PATH." \
+		"Name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-%: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@

@@ -1,0 +1,107 @@
+"""Encoder: token ids in, one embedding a sentence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.config import EncoderConfig
+from labse_tf.layers import Embeddings, TransformerLayer, shape_of
+
+INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+class Encoder(tf_keras.layers.Layer):
+    """BERT with a sentence embedding on top, as google/LaBSE/2.
+
+    Called on `{input_word_ids, input_mask, input_type_ids}`, int32 [batch, width] each, it returns
+    `{default, pooled_output, sequence_output}` in float32: `pooled_output` [batch, hidden_size]
+    and the same tensor as `default`, not normalised; `sequence_output` [batch, width,
+    hidden_size]. Weights exist from construction. With static input shapes every op has a static
+    shape, as TPUs need.
+
+    Args:
+        config: the shape of the encoder.
+        new_layers: how many of the topmost layers start near the identity (small output
+            projections), because they are to be added to a trained encoder; see `grow`.
+
+    Example:
+        >>> encoder = Encoder(EncoderConfig.small(vocab_size=1000))
+        >>> encoder(preprocessor(tf.constant(["Hello"])))["default"].shape
+        TensorShape([1, 256])
+    """
+
+    def __init__(self, config: EncoderConfig, new_layers: int = 0, name: str = "encoder"):
+        super().__init__(name=name)
+        self.config = config
+        first_new = config.num_layers - new_layers
+        self.embeddings = Embeddings(config, name="embeddings")
+        self.transformer = [
+            TransformerLayer(config, i, 0.1 if i >= first_new else 1.0, name=f"layer_{i}")
+            for i in range(config.num_layers)
+        ]
+        self.pooler = None
+        if config.pooling == "cls":
+            self.pooler = tf_keras.layers.Dense(
+                config.hidden_size,
+                activation="tanh",
+                kernel_initializer=tf_keras.initializers.TruncatedNormal(
+                    stddev=config.initializer_range
+                ),
+                name="pooler",
+            )
+            with tf.name_scope("pooler"):
+                self.pooler.build([None, config.hidden_size])
+        self.built = True
+
+    def call(
+        self,
+        inputs: Mapping[str, tf.Tensor],
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """Embeds packed sentences.
+
+        Args:
+            inputs: the three int32 [batch, width] tensors; width at most `max_positions`.
+            training: whether dropout is on.
+            dropout_seed: int32 [2]; the same seed drops the same elements. None: fresh ones.
+
+        Raises:
+            ValueError: an input is missing, or the static width is above `max_positions`.
+        """
+        if missing := [name for name in INPUTS if name not in inputs]:
+            raise ValueError(
+                f"The encoder needs the inputs {INPUTS}, but {missing} are missing; "
+                f"got {sorted(inputs)}."
+            )
+        word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+        batch, width = shape_of(word_ids)
+        if isinstance(width, int) and width > self.config.max_positions:
+            raise ValueError(
+                f"The input is {width} tokens wide, but the encoder has only "
+                f"`max_positions` (={self.config.max_positions})."
+            )
+        x = self.embeddings(word_ids, type_ids, training=training, dropout_seed=dropout_seed)
+        # -1e9 where there is no token: the value Model Garden's BertEncoder uses.
+        bias = (1.0 - tf.cast(mask, tf.float32)) * -1e9
+        bias = tf.reshape(bias, [batch, 1, 1, width])
+        for layer in self.transformer:
+            x = layer(x, bias, training=training, dropout_seed=dropout_seed)
+        tokens = tf.reshape(x, [batch, width, self.config.hidden_size])
+        pooled = tf.cast(self._pool(tokens, mask), tf.float32)
+        return {
+            "default": pooled,
+            "pooled_output": pooled,
+            "sequence_output": tf.cast(tokens, tf.float32),
+        }
+
+    def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        if self.pooler is not None:
+            return self.pooler(tokens[:, 0, :])
+        weights = tf.cast(mask, tf.float32)
+        count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
+        weights = (weights / count)[:, tf.newaxis, :]
+        return tf.matmul(weights, tf.cast(tokens, tf.float32))[:, 0, :]

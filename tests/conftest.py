@@ -1,0 +1,41 @@
+"""What all tests share: four logical CPU devices, and a small vocabulary."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+import tensorflow as tf
+
+# Before anything initialises TensorFlow: tests under 2 and 4 replicas need them.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+SENTENCES = [
+    "The cat sat on the mat.",
+    "Die Katze saß auf der Matte.",
+    "Кошка сидела на коврике.",
+    "猫坐在垫子上。",
+    "Tom likes green apples, and so do I!",
+    "Wie spät ist es?",
+    "What time is it?",
+    "",
+]
+
+
+@pytest.fixture(scope="session")
+def vocab_file(tmp_path_factory):
+    """Special tokens at odd places, all characters of SENTENCES, some pieces and words."""
+    characters = sorted(set("".join(SENTENCES)) - {" "})
+    tokens = ["the", "[SEP]", "##at", "[UNK]", "[CLS]", "Tom", "[PAD]", "[MASK]", "green", "##s"]
+    tokens += characters + ["##" + c for c in characters if c != "s"]
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def vocab_size(vocab_file):
+    with open(vocab_file, encoding="utf-8") as file:
+        return sum(1 for _ in file)
