@@ -1,5 +1,6 @@
 """What all tests share: four logical CPU devices, and a small vocabulary."""
 
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -39,3 +40,20 @@ def vocab_file(tmp_path_factory):
 def vocab_size(vocab_file):
     with open(vocab_file, encoding="utf-8") as file:
         return sum(1 for _ in file)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """MirroredStrategy of 2 replicas by collective ops, or of 4 by copies to one device.
+
+    A process can have one strategy of collective ops: TensorFlow numbers the ops of every
+    strategy from the same start, and then takes those of two for one.
+    """
+
+    @functools.cache
+    def strategy(replicas):
+        devices = [f"CPU:{i}" for i in range(replicas)]
+        ops = tf.distribute.ReductionToOneDevice() if replicas > 2 else None
+        return tf.distribute.MirroredStrategy(devices, cross_device_ops=ops)
+
+    return strategy
