@@ -1,0 +1,265 @@
+"""read_pairs: files of translation pairs -> batches of token ids, as an endless tf.data.Dataset."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from labse_tf.pair_files import (
+    SOURCE_FEATURE,
+    TARGET_FEATURE,
+    common_format,
+    group_shards,
+    scan_pairs,
+)
+from labse_tf.preprocessing import Preprocessor
+
+DEFAULT_EXPONENT = 1.0
+DEFAULT_SHUFFLE_BUFFER = 100_000
+DEFAULT_WINDOW = 16
+WIDTH_MULTIPLE = 8
+
+
+def read_pairs(
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    preprocessor: Preprocessor,
+    batch_size: int,
+    *,
+    exponent: float = DEFAULT_EXPONENT,
+    seed: int = 0,
+    shuffle_buffer: int = DEFAULT_SHUFFLE_BUFFER,
+    window: int = DEFAULT_WINDOW,
+    static_width: bool = False,
+    skip: int = 0,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """Batches of translation pairs for translation ranking (arXiv 2007.01852, section 2), for ever.
+
+    Every file is read through once by the call itself, to check and to count it. Then:
+
+    - Each next pair comes from a file that is drawn with probability proportional to n**exponent,
+      n the file's number of pairs; shards of one name (`x.tfrecord-00000-of-00010`) are one file.
+      Within a file each pair comes once an epoch, and every epoch is shuffled anew.
+    - `window` batches' worth of pairs is sorted by length and cut into batches, which come in
+      random order. So a batch is about as wide as its sentences, with little padding.
+
+    The order depends on `seed`, the files and the arguments alone: it is the same in every process,
+    every time that the dataset is iterated, and whatever `tf.random.set_seed` was given.
+
+    Args:
+        files: TSV or TFRecord, each plain or gzip (see `labse_tf.pair_files`), all alike. The order
+            in which they are given does not matter.
+        preprocessor: splits and packs the sentences; cuts those above its `seq_length`.
+        batch_size: pairs in a global batch, that is, over all replicas.
+        exponent: of the sampling over files. 1 keeps their proportions; below 1 small files come
+            more often than their share (the paper smooths its vocabulary with 0.3); 0 makes all
+            files equal.
+        seed: of everything random, 0 or more.
+        shuffle_buffer: pairs held in memory to draw from, over all files. A file is shuffled
+            thoroughly when its share, n**exponent / sum, of the buffer holds all of it.
+        window: batches that are sorted together; 1 turns sorting off. At most an epoch's worth is
+            used, so that no pair meets its own repetition.
+        static_width: whether every batch is `seq_length` wide, as TPUs want it, and not as wide as
+            its longest sentence needs.
+        skip: global batches that were consumed already: the dataset begins where one that was
+            stopped after as many goes on. Takes about the time of one epoch at most.
+        input_context: given by `strategy.distribute_datasets_from_function`: makes this the input
+            pipeline of one worker, which reads its own part of every file. Without it, elements are
+            global batches, which `fit` divides among replicas itself (under
+            MultiWorkerMirroredStrategy each worker then prepares all of them: right, but wasteful).
+
+    Returns:
+        An endless dataset of (source, target), two dicts {input_word_ids, input_mask,
+        input_type_ids} of int32 [batch, width]. `batch` is static: `batch_size`, or the
+        per-replica batch with `input_context`, whose replicas get consecutive elements of equal
+        width. `width` is the longest sentence of both sides with [CLS] and [SEP], rounded up to a
+        multiple of 8, at most `seq_length`; static only with `static_width`.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: an argument is out of its range; the files differ in format; a file is empty,
+            damaged or holds a line or record that is no pair (`file:line:`); all files together
+            hold fewer pairs than a global batch; `batch_size` cannot be divided among the replicas.
+
+    Example:
+        >>> pairs = read_pairs(["deu-eng.tsv.gz", "jpn-eng.tsv.gz"], preprocessor, 512)
+        >>> source, target = next(iter(pairs))
+        >>> source["input_word_ids"].shape
+        TensorShape([512, 24])
+    """
+    for name, value, lowest in (
+        ("batch_size", batch_size, 1),
+        ("exponent", exponent, 0),
+        ("seed", seed, 0),
+        ("shuffle_buffer", shuffle_buffer, 1),
+        ("window", window, 1),
+        ("skip", skip, 0),
+    ):
+        if not lowest <= value < math.inf:
+            raise ValueError(f"`{name}` (={value}) must be at least {lowest}, and finite.")
+    context = input_context or tf.distribute.InputContext()
+    if batch_size % context.num_replicas_in_sync:
+        raise ValueError(
+            f"`batch_size` (={batch_size}), the global batch, must be divisible by the number of "
+            f"replicas (={context.num_replicas_in_sync})."
+        )
+    local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    replica_batch = batch_size // context.num_replicas_in_sync
+    local_batch = local_replicas * replica_batch
+
+    paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    container, compression = common_format(paths)
+    groups = group_shards(paths)
+    counts = [sum(map(scan_pairs, group)) for group in groups]
+    if sum(counts) < batch_size:
+        raise ValueError(
+            f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
+            "Give more files or a smaller `batch_size`."
+        )
+    window = min(window, sum(counts) // batch_size)
+    windows_skipped, batches_skipped = divmod(skip, window)
+
+    read = tf.data.TextLineDataset if container == "tsv" else tf.data.TFRecordDataset
+    rows = _sample(
+        [read(group, compression) for group in groups],
+        counts,
+        context,
+        exponent=exponent,
+        seed=seed,
+        shuffle_buffer=shuffle_buffer,
+        window_size=window * local_batch,
+        windows_skipped=windows_skipped,
+    )
+    order_key = _key(seed, "order of batches")
+
+    def tokenize(number, rows):
+        pieces = [preprocessor.word_pieces(side) for side in _parse(rows, container)]
+        length = tf.maximum(*[side.row_lengths() for side in pieces])
+        batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
+        # Not a matter of the pipeline: at every step all of them have sentences of like length.
+        order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
+        batches = tf.gather(batches, tf.argsort(order))
+        return batches, tuple((side.values, side.row_splits) for side in pieces)
+
+    def cut(batches, pieces):
+        pieces = tf.data.Dataset.from_tensors(pieces).repeat()
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(batches), pieces)
+
+    def pack(batch, pieces):
+        sides = [
+            tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), batch)
+            for values, splits in pieces
+        ]
+        width = preprocessor.seq_length
+        if not static_width:
+            longest = tf.reduce_max([side.row_lengths() for side in sides]) + 2
+            longest = (longest + WIDTH_MULTIPLE - 1) // WIDTH_MULTIPLE * WIDTH_MULTIPLE
+            width = tf.minimum(tf.cast(longest, tf.int32), width)
+        packed = tuple(preprocessor.pack([side], width) for side in sides)
+        shape = [local_replicas, replica_batch, width]
+        return tf.nest.map_structure(lambda tensor: tf.reshape(tensor, shape), packed)
+
+    dataset = tf.data.Dataset.zip(
+        tf.data.Dataset.counter(windows_skipped),
+        rows.batch(window * local_batch, drop_remainder=True),
+    )
+    dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(cut).skip(batches_skipped)
+    dataset = dataset.map(pack, tf.data.AUTOTUNE).unbatch().prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.deterministic = True
+    policy = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = (
+        policy.DATA if input_context is None else policy.OFF
+    )
+    return dataset.with_options(options)
+
+
+def _parse(rows: tf.Tensor, container: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Lines or records, string [batch] -> sources and targets, string [batch] each."""
+    if container == "tsv":
+        columns = tf.strings.split(rows, "\t", maxsplit=2)
+        first = columns.row_starts()
+        return tf.gather(columns.values, first), tf.gather(columns.values, first + 1)
+    text = tf.io.FixedLenFeature([], tf.string)
+    example = tf.io.parse_example(rows, {SOURCE_FEATURE: text, TARGET_FEATURE: text})
+    return example[SOURCE_FEATURE], example[TARGET_FEATURE]
+
+
+def _sample(
+    datasets: list[tf.data.Dataset],
+    counts: list[int],
+    context: tf.distribute.InputContext,
+    *,
+    exponent: float,
+    seed: int,
+    shuffle_buffer: int,
+    window_size: int,
+    windows_skipped: int,
+) -> tf.data.Dataset:
+    """The pipeline's part of each dataset, shuffled, repeated; one drawn for every next element.
+
+    Like `tf.data.Dataset.sample_from_datasets`, but what is drawn in a window is a function of the
+    window's number. So that skipping means counting draws, not reading all that was read.
+    """
+    weights = np.exp(exponent * (np.log(counts) - np.log(max(counts))))
+    weights /= weights.sum()
+    pipelines, streams = context.num_input_pipelines, []
+    for index, (dataset, count) in enumerate(zip(datasets, counts, strict=True)):
+        # Row j of this dataset is row (before + j) of all: so the pipelines' parts differ by one
+        # row at most, however many small files there are.
+        shard = (context.input_pipeline_id - sum(counts[:index])) % pipelines
+        part = len(range(shard, count, pipelines))
+        if part:
+            buffer = min(part, max(1, round(shuffle_buffer * weights[index])))
+            key = _key(seed, "rows", index)
+            streams.append((dataset.shard(pipelines, shard), part, buffer, key, weights[index]))
+    rows, parts, buffers, keys, weights = zip(*streams, strict=True)
+    drawn = [windows_skipped * window_size]
+    if len(streams) > 1:
+        bounds = np.cumsum(weights)[:-1] / np.sum(weights)
+        key = _key(seed, "choice of files", context.input_pipeline_id)
+
+        def draw(number):
+            uniform = tf.random.stateless_uniform(
+                [window_size], [key, number], dtype=tf.float64, alg="philox"
+            )
+            return tf.searchsorted(bounds, uniform, side="right", out_type=tf.int64)
+
+        choices = tf.data.Dataset.counter().map(draw)
+        drawn = choices.take(windows_skipped).reduce(
+            np.zeros(len(streams), np.int64),
+            lambda counts, choice: (
+                counts + tf.math.bincount(choice, minlength=len(streams), dtype=tf.int64)
+            ),
+        )
+    endless = [
+        _endless(*stream)
+        for stream in zip(rows, parts, buffers, keys, np.array(drawn), strict=True)
+    ]
+    if len(endless) == 1:
+        return endless[0]
+    return tf.data.Dataset.choose_from_datasets(endless, choices.skip(windows_skipped).unbatch())
+
+
+def _endless(
+    rows: tf.data.Dataset, count: int, buffer: int, key: int, drawn: int
+) -> tf.data.Dataset:
+    """Epoch after epoch of `rows`, each in an order of its own, from element `drawn` on."""
+
+    def epoch(number):
+        # tf.data mixes the global seed into every seed; here, in this function's graph, it is 1.
+        tf.compat.v1.set_random_seed(1)
+        return rows.shuffle(buffer, seed=key + number, reshuffle_each_iteration=False)
+
+    first, within = divmod(int(drawn), count)
+    return tf.data.Dataset.counter(first).flat_map(epoch).skip(within)
+
+
+def _key(seed: int, purpose: str, index: int = 0) -> int:
+    """A seed of its own for each purpose, the same in every process."""
+    entropy = [seed, *purpose.encode(), index]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
