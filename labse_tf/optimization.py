@@ -40,21 +40,18 @@ def adamw(
     learning_rate: float | tf_keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float,
     clip_norm: float,
-) -> tf_keras.optimizers.AdamW:
+) -> tf_keras.optimizers.Optimizer:
     """AdamW with BERT's epsilon, decay on matrices alone, and clipping by the global norm.
 
     Args:
         learning_rate: a number or a schedule.
         weight_decay: share of a weight that is subtracted a step, times the learning rate; biases
-            and layer norms are left out.
+            and layer norms are left out. 0 gives plain Adam, which is the same and cheaper.
         clip_norm: longest gradient, over all weights, after the sum over replicas; 0 for none.
     """
-    optimizer = tf_keras.optimizers.AdamW(
-        learning_rate,
-        weight_decay=weight_decay or None,
-        epsilon=1e-6,
-        global_clipnorm=clip_norm or None,
-    )
-    if weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "layer_norm"])
+    options = {"epsilon": 1e-6, "global_clipnorm": clip_norm or None}
+    if not weight_decay:
+        return tf_keras.optimizers.Adam(learning_rate, **options)
+    optimizer = tf_keras.optimizers.AdamW(learning_rate, weight_decay, **options)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "layer_norm"])
     return optimizer

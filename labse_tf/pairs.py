@@ -137,31 +137,28 @@ def read_pairs(
     order_key = _key(seed, "order of batches")
 
     def tokenize(number, rows):
-        pieces = [preprocessor.word_pieces(side) for side in _parse(rows, container)]
-        length = tf.maximum(*[side.row_lengths() for side in pieces])
+        pieces = preprocessor.word_pieces(tf.concat(_parse(rows, container), axis=0))
+        length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [2, -1]), axis=0)
         batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
-        # Not a matter of the pipeline: at every step all of them have sentences of like length.
+        # Not the pipeline's: at every step all workers get sentences of like length.
         order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
-        batches = tf.gather(batches, tf.argsort(order))
-        return batches, tuple((side.values, side.row_splits) for side in pieces)
+        return tf.gather(batches, tf.argsort(order)), (pieces.values, pieces.row_splits)
 
     def cut(batches, pieces):
         pieces = tf.data.Dataset.from_tensors(pieces).repeat()
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(batches), pieces)
 
     def pack(batch, pieces):
-        sides = [
-            tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), batch)
-            for values, splits in pieces
-        ]
+        pieces = tf.RaggedTensor.from_row_splits(*pieces, validate=False)
+        pieces = tf.gather(pieces, tf.concat([batch, batch + window * local_batch], axis=0))
         width = preprocessor.seq_length
         if not static_width:
-            longest = tf.reduce_max([side.row_lengths() for side in sides]) + 2
-            longest = (longest + WIDTH_MULTIPLE - 1) // WIDTH_MULTIPLE * WIDTH_MULTIPLE
-            width = tf.minimum(tf.cast(longest, tf.int32), width)
-        packed = tuple(preprocessor.pack([side], width) for side in sides)
-        shape = [local_replicas, replica_batch, width]
-        return tf.nest.map_structure(lambda tensor: tf.reshape(tensor, shape), packed)
+            longest = tf.cast(tf.reduce_max(pieces.row_lengths()), tf.int32) + 2
+            width = tf.minimum(-(-longest // WIDTH_MULTIPLE) * WIDTH_MULTIPLE, width)
+        packed = preprocessor.pack([pieces], width)
+        shape = [2, local_replicas, replica_batch, width]
+        packed = {name: tf.unstack(tf.reshape(ids, shape)) for name, ids in packed.items()}
+        return tuple({name: ids[side] for name, ids in packed.items()} for side in (0, 1))
 
     dataset = tf.data.Dataset.zip(
         tf.data.Dataset.counter(windows_skipped),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 
@@ -17,8 +18,8 @@ def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is empty, holds a duplicate, a carriage return or invalid UTF-8 (with
-            the line), or lacks one of [PAD], [UNK], [CLS], [SEP].
+        ValueError: the file is empty, holds an empty line, a duplicate, a carriage return or
+            invalid UTF-8 (with the line), or lacks one of [PAD], [UNK], [CLS], [SEP].
     """
     vocab_file = os.fspath(vocab_file)
     if not os.path.isfile(vocab_file):
@@ -40,6 +41,8 @@ def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
                 f"{vocab_file}:{number + 1}: the line ends in a carriage return. "
                 "Convert the file to Unix line ends (`sed -i 's/\\r$//' FILE`)."
             )
+        if not token:
+            raise ValueError(f"{vocab_file}:{number + 1}: the line is empty. Remove it.")
         if ids.setdefault(token, number) != number:
             raise ValueError(
                 f"{vocab_file}:{number + 1}: token {token!r} stands already on line "
@@ -87,16 +90,34 @@ class Preprocessor:
         self.vocab_size = len(ids)
         self.start_id, self.end_id, self.padding_id = ids[START], ids[END], ids[PADDING]
         self.mask_id = ids.get(MASK)
+        # Not read by TensorFlow from the file: such tables are shared by the file's name, so that
+        # one process would go on with the old table when the file has been replaced.
+        self._look_up_in(
+            tf.lookup.KeyValueTensorInitializer(list(ids), range(len(ids)), tf.string, tf.int64)
+        )
+
+    def reading_the_file(self) -> Preprocessor:
+        """The same preprocessor on a table that TensorFlow fills from `vocab_file`.
+
+        For a SavedModel, which then keeps the vocabulary as an asset, not as constants.
+        """
+        other = copy.copy(self)
+        whole_line, line_number = (
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+        other._look_up_in(
+            tf.lookup.TextFileInitializer(
+                self.vocab_file, tf.string, whole_line, tf.int64, line_number
+            )
+        )
+        return other
+
+    def _look_up_in(self, initializer) -> None:
         # The initializer is kept beside the table: a SavedModel that is loaded and saved again
         # would otherwise lose the vocabulary file (tensorflow issue 46456).
-        self.table_initializer = tf.lookup.TextFileInitializer(
-            self.vocab_file,
-            key_dtype=tf.string,
-            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-            value_dtype=tf.int64,
-            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-        )
-        self.table = tf.lookup.StaticHashTable(self.table_initializer, default_value=-1)
+        self.table_initializer = initializer
+        self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
         self._tokenizer = text.BertTokenizer(self.table, lower_case=self.lower_case)
 
     @property
@@ -149,13 +170,16 @@ class Preprocessor:
         if len(segments) not in (1, 2):
             raise ValueError(f"Can pack one or two segments, but got {len(segments)}.")
         if not tf.is_tensor(seq_length):
-            _checked_seq_length(seq_length)
+            seq_length = _checked_seq_length(seq_length)
         room = tf.maximum(0, seq_length - len(segments) - 1)
         lengths = [tf.cast(segment.row_lengths(), tf.int32) for segment in segments]
         if len(segments) == 1:
             lengths = [tf.minimum(lengths[0], room)]
         else:
             first, second = lengths
+            tf.debugging.assert_equal(
+                tf.size(first), tf.size(second), "The two segments differ in their batch size."
+            )
             lengths = [
                 tf.minimum(first, tf.maximum((room + 1) // 2, room - second)),
                 tf.minimum(second, tf.maximum(room // 2, room - first)),

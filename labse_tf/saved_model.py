@@ -65,7 +65,7 @@ def write_release(
                 indent=2,
             )
         exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
-        root, signatures = _root(exported, encoder, config_file)
+        root, signatures = _root(exported.reading_the_file(), encoder, config_file)
         tf.saved_model.save(root, unfinished, signatures)
 
 
@@ -110,7 +110,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
     return preprocessor, encoder
 
 
-def read_weights(checkpoint: str, **trackables: tf.__internal__.tracking.Trackable) -> None:
+def read_weights(checkpoint: str, **trackables) -> None:
     """Restores every variable of the trackables from a checkpoint that may hold more.
 
     Raises:
