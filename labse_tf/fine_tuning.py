@@ -173,33 +173,37 @@ class _Checkpoints(tf_keras.callbacks.Callback):
 
 
 class _Progress(tf_keras.callbacks.Callback):
-    """Keras' progress bar over the whole run, with means since the last report.
+    """Keras' progress bar over the whole run on a terminal; elsewhere a line a report.
 
-    On a terminal it moves with every step; elsewhere it prints a line a report.
+    The figures are means since the last report. The first step, which traces the graph, is left
+    out of pairs per second.
     """
 
     def __init__(self, config: FineTuningConfig, start: int):
         super().__init__()
-        self._config, self._start = config, start
-        self._bar = tf_keras.utils.Progbar(
-            config.steps, unit_name="step", stateful_metrics=["loss", "negatives", "pairs/s"]
-        )
-        self._live = sys.stdout.isatty()
-        self._reported, self._time = start, None
-
-    def on_train_batch_begin(self, batch: int, logs=None):
-        if self._time is None:
-            self._time = time.perf_counter()
+        self._config = config
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = tf_keras.utils.Progbar(
+                config.steps, unit_name="step", stateful_metrics=["loss", "negatives", "pairs/s"]
+            )
+        self._start = self._timed_from = start
+        self._time = math.nan
 
     def on_train_batch_end(self, batch: int, logs=None):
-        step = self._start + batch + 1
-        report = step % self._config.report_every == 0 or step == self._config.steps
-        if not (report or self._live):
-            return
-        rate = (step - self._reported) * self._config.batch_size
-        rate /= time.perf_counter() - self._time
-        values = [("loss", logs["loss"]), ("negatives", logs["negatives"]), ("pairs/s", rate)]
-        self._bar.update(step, values, finalize=step == self._config.steps)
+        step, now = self._start + batch + 1, time.perf_counter()
+        last = step == self._config.steps
+        report = step % self._config.report_every == 0 or last
+        if batch and (report or self._bar):
+            rate = (step - self._timed_from) * self._config.batch_size / (now - self._time)
+            values = {"loss": logs["loss"], "negatives": logs["negatives"], "pairs/s": rate}
+            if self._bar:
+                self._bar.update(step, values.items(), finalize=last)
+            else:
+                figures = (f"{name}: {value:,.4g}" for name, value in values.items())
+                sys.stdout.write(" - ".join([f"{step}/{self._config.steps}", *figures]) + "\n")
+                sys.stdout.flush()
         if report:
             self.model.reset_metrics()
-            self._reported, self._time = step, time.perf_counter()
+        if report or not batch:
+            self._timed_from, self._time = step, now
