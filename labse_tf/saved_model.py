@@ -40,6 +40,7 @@ def write_release(
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
+        OSError: it could not be written, as on a full disk.
         ValueError: `path` exists, `overwrite` is True, but it is no release.
     """
     path = os.path.abspath(path)
@@ -66,7 +67,10 @@ def write_release(
             )
         exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
         root, signatures = _root(exported.reading_the_file(), encoder, config_file)
-        tf.saved_model.save(root, unfinished, signatures)
+        try:
+            tf.saved_model.save(root, unfinished, signatures)
+        except tf.errors.OpError as error:
+            raise OSError(f"{path!r} could not be written: {error.message}") from error
 
 
 def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
