@@ -97,7 +97,7 @@ def fine_tune(
         >>> model.save("tuned")
     """
     weights = model.encoder.trainable_weights
-    strategy = weights[0].distribute_strategy or tf.distribute.get_strategy()
+    strategy = getattr(weights[0], "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope():
         loss = AdditiveMarginRankingLoss(config.margin, config.scale)
         dual_encoder = DualEncoder(model.encoder, loss, config.seed)

@@ -122,8 +122,8 @@ def read_weights(checkpoint: str, **trackables) -> None:
     """
     try:
         status = tf.train.Checkpoint(**trackables).read(checkpoint)
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        status.expect_partial().assert_existing_objects_matched()
+    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
         raise ValueError(f"Cannot read the weights from {checkpoint!r}: {error}") from error
 
 

@@ -33,7 +33,7 @@ def write_pairs(path, count=100, seed=0):
     with open(path, "w", encoding="utf-8") as file:
         for _ in range(count):
             words = rng.choice(ENGLISH, rng.integers(1, 9))
-            file.write(f"{' '.join(words[::-1]).upper()}\t{' '.join(words)}\n")
+            file.write(f"{' '.join(word[::-1] for word in words)} ?\t{' '.join(words)}\n")
     return str(path)
 
 
@@ -75,8 +75,9 @@ def checkpoints(workdir):
     )
 
 
-def test_it_learns(new_model, pairs, tmp_path, capfd):
-    model = new_model()
+def test_it_learns(vocab_file, vocab_size, pairs, tmp_path, capfd):
+    config = labse_tf.EncoderConfig.small(vocab_size, num_layers=0, max_positions=32)
+    model = labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file, 32), labse_tf.Encoder(config))
     steps = dataclasses.replace(CONFIG, steps=120, checkpoint_every=50, report_every=20)
     assert fine_tune(model, [pairs], steps, tmp_path / "run") is model
     lines = [line for line in capfd.readouterr().out.splitlines() if "loss" in line]
