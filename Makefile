@@ -20,23 +20,21 @@ demo: .venv/installed
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)
 	$(BIN)/python -m training.vocabulary --pairs $(SAMPLE)/*.train.tsv.gz --vocab-size 16000 \
-		--output $(DEMO)/vocab.txt
-	$(BIN)/python -m training.dual_encoder --pairs $(SAMPLE)/*.train.tsv.gz \
-		--workdir $(DEMO)/0-layers --vocab $(DEMO)/vocab.txt --num-layers 0 --cpu-replicas 2 \
-		$(STAGE_0)
+		--max-words 25000 --output $(DEMO)/vocab.txt
+	$(BIN)/python -m training.dual_encoder --workdir $(DEMO)/0-layers --vocab $(DEMO)/vocab.txt \
+		--num-layers 0 --seq-length 32 --dropout 0 $(TRAIN) --steps 400 --batch-size 1024 \
+		--learning-rate 5e-3 --weight-decay 0 --clip-norm 0 --checkpoint-every 400
 	$(BIN)/python -m export.saved_model $(DEMO)/0-layers $(DEMO)/untrained --step 0
-	$(BIN)/python -m export.saved_model $(DEMO)/0-layers $(DEMO)/model-0-layers
-	$(BIN)/python -m training.dual_encoder --pairs $(SAMPLE)/*.train.tsv.gz \
-		--workdir $(DEMO)/1-layer --init $(DEMO)/model-0-layers --num-layers 1 --cpu-replicas 2 \
-		$(STAGE_1)
+	$(BIN)/python -m export.saved_model $(DEMO)/0-layers $(DEMO)/0-layers-trained
+	$(BIN)/python -m training.dual_encoder --workdir $(DEMO)/1-layer \
+		--init $(DEMO)/0-layers-trained --num-layers 1 $(TRAIN) --steps 120 --batch-size 512 \
+		--learning-rate 5e-4 --checkpoint-every 120 --report-every 20
 	$(BIN)/python -m export.saved_model $(DEMO)/1-layer $(DEMO)/model
 	$(BIN)/python export/demonstrate.py before=$(DEMO)/untrained after=$(DEMO)/model \
 		--heldout $(SAMPLE)/*.heldout.tsv.gz
 
-STAGE_0 := --steps 500 --batch-size 1024 --learning-rate 5e-3 --warmup-steps 20 --scale 20 \
-	--weight-decay 0 --clip-norm 0 --dropout 0 --exponent 0.7 --checkpoint-every 500
-STAGE_1 := --steps 200 --batch-size 512 --learning-rate 1e-3 --warmup-steps 20 --scale 20 \
-	--exponent 0.7 --checkpoint-every 200
+TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent 0.7 \
+	--warmup-steps 20
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest

@@ -101,7 +101,8 @@ def fine_tune(
     with strategy.scope():
         loss = AdditiveMarginRankingLoss(config.margin, config.scale)
         dual_encoder = DualEncoder(model.encoder, loss, config.seed)
-        rate = WarmupLinearDecay(config.learning_rate, config.warmup_steps, max(config.steps, 1))
+        warmup_steps = config.warmup_steps if config.steps else 0  # 0 steps: only start the run
+        rate = WarmupLinearDecay(config.learning_rate, warmup_steps, max(config.steps, 1))
         optimizer = adamw(rate, config.weight_decay, config.clip_norm)
         optimizer.build(weights)
         dual_encoder.compile(optimizer)

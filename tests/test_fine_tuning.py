@@ -194,6 +194,14 @@ def test_what_is_no_run(new_model, pairs, tmp_path):
         load_run(tmp_path / "run", 5)
 
 
+def test_no_step_starts_the_run(new_model, pairs, tmp_path):
+    model = new_model()
+    fine_tune(model, [pairs], dataclasses.replace(CONFIG, steps=0), tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [0]
+    for a, b in zip(weights(load_run(tmp_path / "run")), weights(new_model()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_first_step_by_hand(new_model, pairs, tmp_path):
     """Adam's first step is learning rate times the sign, wherever the gradient is not tiny."""
     model, start = new_model(), new_model()
