@@ -112,11 +112,7 @@ def fine_tune(
         state = TrainingState(
             workdir, model, optimizer, settings, config.keep_checkpoints, strategy
         )
-        if state.newest() is None:
-            state.save()
         start = state.step
-        if start >= config.steps:
-            return model
 
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return read_pairs(
@@ -131,8 +127,14 @@ def fine_tune(
                 input_context=context,
             )
 
+        # Bad pairs are found here, before anything is written.
+        batches = strategy.distribute_datasets_from_function(dataset)
+        if state.newest() is None:
+            state.save()
+        if start >= config.steps:
+            return model
         dual_encoder.fit(
-            strategy.distribute_datasets_from_function(dataset),
+            batches,
             steps_per_epoch=config.steps - start,
             verbose=0,
             callbacks=[

@@ -31,7 +31,7 @@ class TrainingState:
     """Checkpoints of a run. Every worker makes one; the chief's is the one that stays.
 
     Args:
-        workdir: the run's directory, made if it does not exist.
+        workdir: the run's directory, made by the first `save`.
         model: what is trained; its encoder's weights are restored when there is a checkpoint.
         optimizer: built on the encoder's trainable weights; its slots are restored as well.
         settings: what must be the same when the run is started again.
@@ -53,14 +53,14 @@ class TrainingState:
     ):
         self.workdir = os.fspath(workdir)
         self._optimizer = optimizer
+        self._run = _description(model, settings)
+        self._vocab_file = model.preprocessor.vocab_file
+        _compare_with_run(self.workdir, self._run)
         directory = os.path.join(self.workdir, CHECKPOINTS)
-        if _is_chief(strategy):
-            os.makedirs(directory, exist_ok=True)
-            _write_run(self.workdir, model, settings)
-            self._scratch = None
-        else:
-            # Saving is collective: a worker that is not the chief writes what nobody reads.
-            self._scratch = tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
+        # Saving is collective: a worker that is not the chief writes what nobody reads.
+        self._scratch = (
+            None if _is_chief(strategy) else tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
+        )
         checkpoint = tf.train.Checkpoint(encoder=model.encoder, optimizer=optimizer)
         newest = tf.train.latest_checkpoint(directory)
         if newest:
@@ -77,7 +77,9 @@ class TrainingState:
         return int(self._optimizer.iterations.numpy())
 
     def save(self) -> str:
-        """Writes a checkpoint; it counts only once it is whole."""
+        """Writes a checkpoint; it counts only once it is whole. The first makes the directory."""
+        if self._scratch is None:
+            _write_run(self.workdir, self._run, self._vocab_file)
         return self._manager.save(checkpoint_number=self.step)
 
     def newest(self) -> str | None:
@@ -113,8 +115,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
     return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
 
 
-def _write_run(workdir: str, model: LaBSE, settings: dict[str, Any]) -> None:
-    """Writes run.json and the vocabulary, or compares them with what is there."""
+def _description(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
+    """What run.json holds: all that must be the same when the run is started again."""
     preprocessor = model.preprocessor
     with open(preprocessor.vocab_file, "rb") as file:
         checksum = hashlib.sha256(file.read()).hexdigest()
@@ -127,18 +129,28 @@ def _write_run(workdir: str, model: LaBSE, settings: dict[str, Any]) -> None:
         "vocabulary_sha256": checksum,
         "settings": settings,
     }
-    run = json.loads(json.dumps(run))  # tuples become lists, as in the file
+    return json.loads(json.dumps(run))  # tuples become lists, as in the file
+
+
+def _compare_with_run(workdir: str, run: dict[str, Any]) -> None:
+    run_file = os.path.join(workdir, RUN_FILE)
+    if not os.path.exists(run_file):
+        return
+    with open(run_file, encoding="utf-8") as file:
+        before = json.load(file)
+    if differences := _differences(before, run):
+        raise ValueError(
+            f"{workdir!r} holds a run of other settings: {'; '.join(differences)}. Start it "
+            "with the same settings to continue it, or choose another working directory."
+        )
+
+
+def _write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
     run_file = os.path.join(workdir, RUN_FILE)
     if os.path.exists(run_file):
-        with open(run_file, encoding="utf-8") as file:
-            before = json.load(file)
-        if differences := _differences(before, run):
-            raise ValueError(
-                f"{workdir!r} holds a run of other settings: {'; '.join(differences)}. Start it "
-                "with the same settings to continue it, or choose another working directory."
-            )
         return
-    shutil.copyfile(preprocessor.vocab_file, os.path.join(workdir, VOCABULARY_FILE))
+    os.makedirs(workdir, exist_ok=True)
+    shutil.copyfile(vocab_file, os.path.join(workdir, VOCABULARY_FILE))
     with open(run_file + ".unfinished", "w", encoding="utf-8") as file:
         json.dump(run, file, indent=2)
     os.replace(run_file + ".unfinished", run_file)

@@ -153,10 +153,10 @@ def test_a_loss_that_is_no_number(new_model, pairs, tmp_path, monkeypatch):
 
     def rotten(self, *arguments):
         loss, negatives = rank(self, *arguments)
-        return loss * tf.where(calls.assign_add(1) > 6, float("nan"), 1.0), negatives
+        return loss * tf.where(calls.assign_add(1) > 7, float("nan"), 1.0), negatives
 
     monkeypatch.setattr(labse_tf.AdditiveMarginRankingLoss, "__call__", rotten)
-    with pytest.raises(FloatingPointError, match=r"loss of step 7 is nan.*ckpt-4") as error:
+    with pytest.raises(FloatingPointError, match=r"loss of step 8 is nan.*ckpt-4") as error:
         fine_tune(model, [pairs], CONFIG, tmp_path / "run")
     assert str(tmp_path / "run") in str(error.value)
     assert checkpoints(tmp_path / "run") == [0, 4]
@@ -167,6 +167,11 @@ def test_fewer_pairs_than_a_batch(new_model, tmp_path):
     few = write_pairs(tmp_path / "few.tsv", count=7)
     with pytest.raises(ValueError, match="hold 7 pairs, fewer than one global batch of 8"):
         fine_tune(new_model(), [few], CONFIG, tmp_path / "run")
+    # Nothing was written, so the same directory will do for other settings.
+    assert not (tmp_path / "run").exists()
+    other = dataclasses.replace(CONFIG, batch_size=4, steps=3)
+    fine_tune(new_model(), [few], other, tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [0, 3]
 
 
 @pytest.mark.parametrize(

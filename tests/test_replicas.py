@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from labse_tf import AdditiveMarginRankingLoss, DualEncoder, Encoder, EncoderConfig
 from labse_tf.encoder import INPUTS
@@ -154,6 +155,20 @@ def test_clipping_bites():
     assert max(np.abs(free[n] - clipped[n]).max() for n in clipped) > 1e-6
     _, _, gradients = loss_and_gradients(tf.distribute.get_strategy())
     assert np.sqrt(sum((g**2).sum() for g in gradients)) > 1.0
+
+
+def test_clipping_takes_the_norm_of_whole_gradients():
+    # A word that occurs twice has one row in the table, and so one gradient: the sum of both.
+    # Plain gradient descent of rate 0.1: w - 0.1 g 0.5 / |g|, the norm over all weights.
+    _, _, gradients = loss_and_gradients(tf.distribute.get_strategy())
+    norm = np.sqrt(sum((g**2).sum() for g in gradients))
+    model = make_dual_encoder()
+    before = [w.numpy() for w in model.trainable_variables]
+    model.compile(tf_keras.optimizers.SGD(0.1, global_clipnorm=0.5))
+    (batch,) = global_batches(1)
+    model.fit(tf.data.Dataset.from_tensor_slices(batch).batch(GLOBAL_BATCH), verbose=0)
+    for old, g, new in zip(before, gradients, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(new, old - 0.1 * g * 0.5 / norm, atol=1e-6, err_msg=new.name)
 
 
 def test_two_worker_processes(one_device, tmp_path):
