@@ -24,8 +24,6 @@ class Encoder(tf_keras.layers.Layer):
 
     Args:
         config: the shape of the encoder.
-        new_layers: how many of the topmost layers start near the identity (small output
-            projections), because they are to be added to a trained encoder; see `grow`.
 
     Example:
         >>> encoder = Encoder(EncoderConfig.small(vocab_size=1000))
@@ -33,14 +31,12 @@ class Encoder(tf_keras.layers.Layer):
         TensorShape([1, 256])
     """
 
-    def __init__(self, config: EncoderConfig, new_layers: int = 0, name: str = "encoder"):
+    def __init__(self, config: EncoderConfig, name: str = "encoder"):
         super().__init__(name=name)
         self.config = config
-        first_new = config.num_layers - new_layers
         self.embeddings = Embeddings(config, name="embeddings")
         self.transformer = [
-            TransformerLayer(config, i, 0.1 if i >= first_new else 1.0, name=f"layer_{i}")
-            for i in range(config.num_layers)
+            TransformerLayer(config, i, name=f"layer_{i}") for i in range(config.num_layers)
         ]
         self.pooler = None
         if config.pooling == "cls":

@@ -91,18 +91,16 @@ class TransformerLayer(tf_keras.layers.Layer):
     Args:
         config: the encoder's.
         index: place in the stack, from 0; sets the random streams of dropout apart.
-        output_scale: factor on the initial spread of the two output projections. Near 0 the
-            layer starts near the identity: what a layer added to a trained encoder needs.
     """
 
-    def __init__(self, config: EncoderConfig, index: int, output_scale: float = 1.0, **kwargs):
+    def __init__(self, config: EncoderConfig, index: int, **kwargs):
         super().__init__(**kwargs)
         self._config = config
         self._site = 1 + 3 * index
 
-        def dense(name: str, inputs: int, outputs: int, scale: float = 1.0):
+        def dense(name: str, inputs: int, outputs: int):
             layer = tf_keras.layers.Dense(
-                outputs, kernel_initializer=_initializer(config, scale), name=name
+                outputs, kernel_initializer=_initializer(config), name=name
             )
             with tf.name_scope(name):
                 layer.build([None, inputs])
@@ -111,10 +109,10 @@ class TransformerLayer(tf_keras.layers.Layer):
         hidden, intermediate = config.hidden_size, config.intermediate_size
         with tf.name_scope(self.name):
             self.qkv = dense("attention_qkv", hidden, 3 * hidden)
-            self.attention_output = dense("attention_output", hidden, hidden, output_scale)
+            self.attention_output = dense("attention_output", hidden, hidden)
             self.attention_norm = LayerNorm(config, name="attention_layer_norm")
             self.intermediate = dense("intermediate", hidden, intermediate)
-            self.feed_forward_output = dense("output", intermediate, hidden, output_scale)
+            self.feed_forward_output = dense("output", intermediate, hidden)
             self.output_norm = LayerNorm(config, name="output_layer_norm")
         self.built = True
 
@@ -147,5 +145,5 @@ def shape_of(x: tf.Tensor) -> list[int | tf.Tensor]:
     return [dynamic[i] if size is None else size for i, size in enumerate(x.shape)]
 
 
-def _initializer(config: EncoderConfig, scale: float = 1.0):
-    return tf_keras.initializers.TruncatedNormal(stddev=scale * config.initializer_range)
+def _initializer(config: EncoderConfig):
+    return tf_keras.initializers.TruncatedNormal(stddev=config.initializer_range)
