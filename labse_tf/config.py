@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 POOLINGS = ("cls", "mean")
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,9 @@ class EncoderConfig:
         type_vocab_size: segment types.
         pooling: `"cls"`, tanh(dense([CLS])) as in LaBSE; or `"mean"`, the mean of the tokens under
             the mask, without a dense layer.
+        activation: of the feed-forward layers: `"gelu"`, x times the normal distribution's
+            function (by erf, as in LaBSE); `"gelu_tanh"`, its approximation by tanh (Hugging
+            Face's `gelu_new`, and what the Model Garden calls `gelu`); or `"relu"`.
         dropout: rate on embeddings, attention weights and each sub-layer's output.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the truncated normal that weights start from.
@@ -47,6 +51,7 @@ class EncoderConfig:
     max_positions: int = 512
     type_vocab_size: int = 2
     pooling: str = "cls"
+    activation: str = "gelu"
     dropout: float = 0.1
     layer_norm_epsilon: float = 1e-12
     initializer_range: float = 0.02
@@ -75,8 +80,9 @@ class EncoderConfig:
                 f"`hidden_size` (={self.hidden_size}) must be divisible by "
                 f"`num_heads` (={self.num_heads})."
             )
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"`pooling` (={self.pooling!r}) must be one of {POOLINGS}.")
+        for name, known in (("pooling", POOLINGS), ("activation", ACTIVATIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be one of {known}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` (={self.dropout}) must be in [0, 1).")
         if not self.layer_norm_epsilon > 0:

@@ -7,10 +7,18 @@ the fused projection with `tf.unstack` is nine times cheaper than by indexing.
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 import tf_keras
 
 from labse_tf.config import EncoderConfig
+
+ACTIVATIONS = {
+    "gelu": tf.nn.gelu,
+    "gelu_tanh": functools.partial(tf.nn.gelu, approximate=True),
+    "relu": tf.nn.relu,
+}
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
@@ -135,7 +143,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         context = tf.reshape(context, [batch * width, heads * size])
         x = self.attention_norm(x + drop(self.attention_output(context), 1))
 
-        y = tf.nn.gelu(self.intermediate(x))
+        y = ACTIVATIONS[self._config.activation](self.intermediate(x))
         return self.output_norm(x + drop(self.feed_forward_output(y), 2))
 
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from labse_tf.config import EncoderConfig
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.weights import unfilled_encoder
 
 CONFIG_FILE = "labse.json"
 VOCABULARY_FILE = "vocab.txt"
@@ -109,7 +110,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
     preprocessor = Preprocessor(
         os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case
     )
-    encoder = Encoder(config)
+    encoder = unfilled_encoder(config)
     read_weights(os.path.join(path, "variables", "variables"), encoder=_encoder_weights(encoder))
     return preprocessor, encoder
 
@@ -232,8 +233,13 @@ def _renamed_when_done(path: str) -> Iterator[str]:
         if os.path.lexists(path):
             old = tempfile.mkdtemp(prefix=f".{name}.", suffix=".old", dir=parent)
             os.rename(path, os.path.join(old, name))
-            os.rename(unfinished, path)
-            shutil.rmtree(old)
+            try:
+                os.rename(unfinished, path)
+            except BaseException:
+                os.rename(os.path.join(old, name), path)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             os.rename(unfinished, path)
     finally:

@@ -19,10 +19,10 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.config import EncoderConfig
-from labse_tf.encoder import Encoder
 from labse_tf.model import LaBSE
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.saved_model import read_weights
+from labse_tf.weights import unfilled_encoder
 
 RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "run.json", "vocab.txt", "checkpoints"
 
@@ -109,7 +109,7 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
             f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "
             f"it has those of steps {sorted(steps)}."
         )
-    encoder = Encoder(EncoderConfig(**run["encoder"]))
+    encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
     read_weights(steps[max(steps) if step is None else step], encoder=encoder)
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
     return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)

@@ -78,6 +78,7 @@ def configs(draw):
         max_positions=draw(st.integers(3, 4096)),
         type_vocab_size=draw(st.integers(1, 4)),
         pooling=draw(st.sampled_from(["cls", "mean"])),
+        activation=draw(st.sampled_from(["gelu", "gelu_tanh", "relu"])),
         dropout=draw(rate),
         layer_norm_epsilon=draw(positive),
         initializer_range=draw(positive),
@@ -109,6 +110,7 @@ def test_json_holds_plain_values_under_the_documented_names():
         "max_positions": 128,
         "type_vocab_size": 2,
         "pooling": "mean",
+        "activation": "gelu",
         "dropout": 0.25,
         "layer_norm_epsilon": 1e-12,
         "initializer_range": 0.02,
@@ -132,6 +134,7 @@ OUT_OF_RANGE = [
     ("hidden_size", 100),  # not a multiple of 12
     ("pooling", "max"),
     ("pooling", None),
+    ("activation", "gelu_new"),
     ("dropout", -0.1),
     ("dropout", 1.0),
     ("dropout", float("nan")),

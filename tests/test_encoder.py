@@ -1,5 +1,7 @@
 """The encoder against Model Garden's BertEncoder with the same weights, and under XLA."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,6 +19,12 @@ CONFIG = EncoderConfig(
     intermediate_size=40,
     max_positions=16,
 )
+
+ACTIVATIONS = {
+    "gelu": lambda x: tf_keras.activations.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: tf_keras.activations.gelu(x, approximate=True),
+    "relu": tf_keras.activations.relu,
+}
 
 
 def packed(lengths=(11, 1, 7, 4), width=11, seed=0):
@@ -49,7 +57,7 @@ def model_garden(encoder):
         type_vocab_size=config.type_vocab_size,
         inner_dim=config.intermediate_size,
         dict_outputs=True,
-        inner_activation=lambda x: tf_keras.activations.gelu(x, approximate=False),
+        inner_activation=ACTIVATIONS[config.activation],
     )
     bert(packed())
     ours = {w.name.removesuffix(":0"): w.numpy() for w in encoder.weights}
@@ -85,8 +93,9 @@ def model_garden(encoder):
     return bert
 
 
-def test_equal_to_model_garden():
-    encoder = randomised(Encoder(CONFIG))
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+def test_equal_to_model_garden(activation):
+    encoder = randomised(Encoder(dataclasses.replace(CONFIG, activation=activation)))
     expected = model_garden(encoder)(packed())
     outputs = encoder(packed())
     np.testing.assert_allclose(outputs["pooled_output"], expected["pooled_output"], atol=1e-5)

@@ -1,0 +1,64 @@
+"""Large weights without second copies: an encoder that is filled, and rows read and written.
+
+82% of LaBSE's weights are one table of 1.5 GB. Whatever makes it twice, if only for a moment,
+doubles the memory of the whole: random initial values, a restored tensor beside them, a NumPy copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from labse_tf.config import EncoderConfig
+from labse_tf.encoder import Encoder
+
+CHUNK_BYTES = 16 * 2**20
+
+
+def unfilled_encoder(config: EncoderConfig) -> Encoder:
+    """An encoder whose weights have no values yet, and take up no memory before they do.
+
+    Whoever calls this must assign every one of its weights.
+    """
+    with unfilled_variables():
+        return Encoder(config)
+
+
+def unfilled_variables():
+    """A context in which new variables are not initialised: no random numbers, no memory."""
+
+    def create(next_creator, **options):
+        shape, dtype = list(options["shape"]), options["dtype"]
+        options["initial_value"] = lambda: tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+        return next_creator(**options)
+
+    return tf.variable_creator_scope(create)
+
+
+def assign_rows(variable: tf.Variable, start: int, rows: np.ndarray) -> None:
+    """Assigns variable[start : start + len(rows)] in place.
+
+    `variable[a:b].assign(rows)` does the same, but reads the variable first; what it has read
+    shares the memory, so that TensorFlow copies the whole variable for each assignment.
+    """
+    tf.raw_ops.ResourceStridedSliceAssign(
+        ref=variable.handle, begin=[start], end=[start + len(rows)], strides=[1], value=rows
+    )
+
+
+def chunks_of(shape: list[int] | tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the first dimension, such that a chunk of float32 is about CHUNK_BYTES."""
+    row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
+    step = max(1, CHUNK_BYTES // max(1, row_bytes))
+    for start in range(0, shape[0], step):
+        yield start, min(shape[0], start + step)
+
+
+def rows_of(variable: tf.Variable) -> Iterator[np.ndarray]:
+    """The values of a variable, some rows at a time; `variable.numpy()` would copy all at once."""
+    # Not tf.gather(variable): a variable that was gathered from is copied whenever it is read.
+    values = variable.value()
+    for start, end in chunks_of(variable.shape):
+        yield values[start:end].numpy()
