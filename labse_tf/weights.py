@@ -6,7 +6,7 @@ doubles the memory of the whole: random initial values, a restored tensor beside
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
 
 CHUNK_BYTES = 16 * 2**20
+_ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 
 
 def unfilled_encoder(config: EncoderConfig) -> Encoder:
@@ -37,15 +38,20 @@ def unfilled_variables():
     return tf.variable_creator_scope(create)
 
 
-def assign_rows(variable: tf.Variable, start: int, rows: np.ndarray) -> None:
-    """Assigns variable[start : start + len(rows)] in place.
+def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:
+    """Gives a variable the values that `fill` writes into an array of its shape and dtype.
 
-    `variable[a:b].assign(rows)` does the same, but reads the variable first; what it has read
-    shares the memory, so that TensorFlow copies the whole variable for each assignment.
+    The array's memory becomes the variable's; so nobody may write to it later. Converting an
+    array to a tensor copies it, and assigning slices (`variable[a:b].assign`) makes TensorFlow
+    copy the variable whenever it is read from then on.
     """
-    tf.raw_ops.ResourceStridedSliceAssign(
-        ref=variable.handle, begin=[start], end=[start + len(rows)], strides=[1], value=rows
-    )
+    dtype = variable.dtype.as_numpy_dtype
+    size = np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    array = memory[start : start + size].view(dtype).reshape(variable.shape)
+    fill(array)
+    variable.assign(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))
 
 
 def chunks_of(shape: list[int] | tuple[int, ...]) -> Iterator[tuple[int, int]]:
