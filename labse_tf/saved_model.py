@@ -8,18 +8,18 @@ model.encoder(model.preprocessor(["Hello"]))["default"]     # TF-Hub's encoder A
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from labse_tf.config import EncoderConfig
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.unfinished import renamed_when_done
 from labse_tf.weights import unfilled_encoder
 
 CONFIG_FILE = "labse.json"
@@ -50,7 +50,7 @@ def write_release(
             raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
         if not _is_release(path):
             raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
-    with _renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
+    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
         # Assets keep their file names, so the vocabulary and its reader are made anew under one.
         vocab_file = os.path.join(assets, VOCABULARY_FILE)
         shutil.copyfile(preprocessor.vocab_file, vocab_file)
@@ -219,28 +219,3 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
     )
     api.__call__ = tf.function(preprocessor.__call__, input_signature=[sentences])
     return api
-
-
-@contextlib.contextmanager
-def _renamed_when_done(path: str) -> Iterator[str]:
-    """Gives a directory beside `path` to write to; renames it when the block ends well."""
-    parent, name = os.path.split(path)
-    os.makedirs(parent, exist_ok=True)
-    unfinished = tempfile.mkdtemp(prefix=f".{name}.", suffix=".unfinished", dir=parent)
-    try:
-        os.chmod(unfinished, 0o755)  # mkdtemp's 0700 would hide the release from a server's user
-        yield unfinished
-        if os.path.lexists(path):
-            old = tempfile.mkdtemp(prefix=f".{name}.", suffix=".old", dir=parent)
-            os.rename(path, os.path.join(old, name))
-            try:
-                os.rename(unfinished, path)
-            except BaseException:
-                os.rename(os.path.join(old, name), path)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            os.rename(unfinished, path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
