@@ -28,9 +28,9 @@ def renamed_when_done(path: str | os.PathLike) -> Iterator[str]:
                 os.rename(unfinished, path)
             except BaseException:
                 os.rename(os.path.join(old, name), path)
+                os.rmdir(old)
                 raise
-            finally:
-                shutil.rmtree(old)
+            shutil.rmtree(old)
         else:
             os.rename(unfinished, path)
     finally:

@@ -1,0 +1,1 @@
+"""Other people's weights in, ours out: TF-Hub, Hugging Face, the TensorFlow Model Garden."""
