@@ -1,17 +1,15 @@
 """LaBSE, Language-agnostic BERT Sentence Embedding (arXiv 2007.01852), for TensorFlow."""
 
-import os
-
 from labse_tf.config import EncoderConfig
 from labse_tf.dual_encoder import DualEncoder
 from labse_tf.encoder import Encoder
 from labse_tf.fine_tuning import FineTuningConfig, fine_tune
 from labse_tf.growing import grow
+from labse_tf.loading import load
 from labse_tf.model import LaBSE
 from labse_tf.pairs import read_pairs
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.ranking import AdditiveMarginRankingLoss, gather_across_replicas
-from labse_tf.saved_model import read_release
 
 __version__ = "0.1.0"
 
@@ -29,13 +27,3 @@ __all__ = [
     "load",
     "read_pairs",
 ]
-
-
-def load(path: str | os.PathLike) -> LaBSE:
-    """Reads a release into a trainable LaBSE.
-
-    Raises:
-        FileNotFoundError: there is no such directory.
-        ValueError: it is not a release, or not a whole one; the message says what it lacks.
-    """
-    return LaBSE(*read_release(path))

@@ -48,7 +48,7 @@ def write_release(
     if os.path.lexists(path):
         if not overwrite:
             raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
-        if not _is_release(path):
+        if not is_release(path):
             raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
     with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
         # Assets keep their file names, so the vocabulary and its reader are made anew under one.
@@ -87,7 +87,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
     path = os.fspath(path)
     if not os.path.isdir(path):
         raise FileNotFoundError(f"There is no directory {path!r}.")
-    if not _is_release(path):
+    if not is_release(path):
         raise ValueError(
             f"{path!r} is not a release of labse_tf: it lacks saved_model.pb or "
             f"assets/{CONFIG_FILE}. It holds: {sorted(os.listdir(path))[:10]}."
@@ -128,7 +128,8 @@ def read_weights(checkpoint: str, **trackables) -> None:
         raise ValueError(f"Cannot read the weights from {checkpoint!r}: {error}") from error
 
 
-def _is_release(path: str) -> bool:
+def is_release(path: str) -> bool:
+    """Whether `path` is the directory of a release."""
     parts = ("saved_model.pb", os.path.join("assets", CONFIG_FILE))
     return all(os.path.isfile(os.path.join(path, part)) for part in parts)
 

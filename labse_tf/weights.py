@@ -31,8 +31,11 @@ def unfilled_variables():
     """A context in which new variables are not initialised: no random numbers, no memory."""
 
     def create(next_creator, **options):
-        shape, dtype = list(options["shape"]), options["dtype"]
-        options["initial_value"] = lambda: tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+        shape, dtype = options.get("shape"), options.get("dtype")
+        if shape is not None:  # not so the states of random generators
+            options["initial_value"] = lambda: tf.raw_ops.Empty(
+                shape=list(shape), dtype=dtype, init=False
+            )
         return next_creator(**options)
 
     return tf.variable_creator_scope(create)

@@ -1,0 +1,104 @@
+"""labse_tf.load: a model, whoever wrote it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import tempfile
+import weakref
+
+import tensorflow_hub as hub
+
+from labse_tf.model import LaBSE
+from labse_tf.pretrained import archives, model_garden, tf_hub
+from labse_tf.saved_model import is_release, read_release
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load(source: str | os.PathLike, *, vocab_file: str | os.PathLike | None = None) -> LaBSE:
+    """Reads a model into a trainable LaBSE.
+
+    What it is is recognised by its files:
+
+    - a release of labse_tf;
+    - a SavedModel for TF-Hub (google/LaBSE/2, LaBSE/1, or what the Model Garden's export_tfhub.py
+      wrote): a directory, a .tar.gz of one, or an http(s) handle that `hub.resolve` takes, such
+      as https://tfhub.dev/google/LaBSE/2 or the address of an archive;
+    - a Hugging Face directory (sentence-transformers/LaBSE, setu4993/LaBSE), or such a name of a
+      repository, if huggingface_hub is installed;
+    - a TensorFlow Model Garden checkpoint with its configuration and vocabulary: the directory,
+      or the checkpoint's prefix in it.
+
+    Args:
+        source: the directory, file, handle or name.
+        vocab_file: the vocabulary of a SavedModel or a checkpoint that does not have one.
+
+    Raises:
+        FileNotFoundError: there is no such file or directory, or a part of the model is missing.
+        OSError: it could not be fetched.
+        ValueError: it is none of these, or not a whole one; the message says what it lacks.
+    """
+    source = os.fspath(source)
+    if source.startswith(("http://", "https://")):
+        return _from_directory(_fetched(source), vocab_file)
+    if os.path.isfile(source) and source.endswith(archives.SUFFIXES):
+        return _from_archive(source, vocab_file)
+    if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
+        if not _REPOSITORY.fullmatch(source):
+            raise FileNotFoundError(f"There is no file or directory {source!r}.")
+        from labse_tf.pretrained import hugging_face
+
+        source = hugging_face.download(source)
+    return _from_directory(source, vocab_file)
+
+
+def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
+    from labse_tf.pretrained import hugging_face
+
+    if vocab_file is not None and not os.path.isfile(vocab_file):
+        raise FileNotFoundError(f"There is no vocabulary {os.fspath(vocab_file)!r}.")
+    for recognises, read in (
+        (tf_hub.is_saved_model, tf_hub.read),
+        (model_garden.is_model_garden, model_garden.read),
+    ):
+        if recognises(path) and not is_release(path):
+            return LaBSE(*read(path, vocab_file))
+    if vocab_file is not None:
+        raise ValueError(f"{path!r} brings its own vocabulary; `vocab_file` is not for it.")
+    if is_release(path) or not hugging_face.is_hugging_face(path):
+        return LaBSE(*read_release(path))
+    return LaBSE(*hugging_face.read(path))
+
+
+def _from_archive(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
+    directory = tempfile.mkdtemp(prefix="labse_tf-")
+    try:
+        model = _from_directory(archives.extract(path, directory), vocab_file)
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
+    # Of the unpacked files only the vocabulary is needed from now on, as long as the model is.
+    _remove_all_but(directory, model.preprocessor.vocab_file)
+    weakref.finalize(model.preprocessor, shutil.rmtree, directory, ignore_errors=True)
+    return model
+
+
+def _remove_all_but(directory: str, kept: str) -> None:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if os.path.join(folder, name) != kept:
+                os.remove(os.path.join(folder, name))
+
+
+def _fetched(handle: str) -> str:
+    """The directory in TF-Hub's cache that a handle is downloaded and unpacked to."""
+    try:
+        return hub.resolve(handle)
+    except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
+        raise OSError(
+            f"Cannot fetch {handle!r}: {error or type(error).__name__}. Does it exist, is this "
+            "machine online, and was the archive whole?"
+        ) from error
