@@ -49,28 +49,35 @@ def load(source: str | os.PathLike, *, vocab_file: str | os.PathLike | None = No
     if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
         if not _REPOSITORY.fullmatch(source):
             raise FileNotFoundError(f"There is no file or directory {source!r}.")
-        from labse_tf.pretrained import hugging_face
-
-        source = hugging_face.download(source)
+        source = _hf().download(source)
     return _from_directory(source, vocab_file)
 
 
 def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
-    from labse_tf.pretrained import hugging_face
-
-    if vocab_file is not None and not os.path.isfile(vocab_file):
-        raise FileNotFoundError(f"There is no vocabulary {os.fspath(vocab_file)!r}.")
-    for recognises, read in (
-        (tf_hub.is_saved_model, tf_hub.read),
-        (model_garden.is_model_garden, model_garden.read),
-    ):
-        if recognises(path) and not is_release(path):
-            return LaBSE(*read(path, vocab_file))
-    if vocab_file is not None:
+    if is_release(path):
+        read, brings_vocabulary = read_release, True
+    elif tf_hub.is_saved_model(path):
+        read, brings_vocabulary = tf_hub.read, False
+    elif model_garden.is_model_garden(path):
+        read, brings_vocabulary = model_garden.read, False
+    elif _hf().is_hugging_face(path):
+        hugging_face = _hf()
+        read, brings_vocabulary = hugging_face.read, True
+    else:
+        raise ValueError(
+            f"{path!r} is no model that labse_tf knows: neither a release nor another SavedModel "
+            "(saved_model.pb), nor of Hugging Face (config.json or modules.json), nor a checkpoint "
+            f"of the Model Garden (*.index and bert_config.json). It holds: {_listing(path)}."
+        )
+    if vocab_file is None:
+        return LaBSE(*read(path))
+    if brings_vocabulary:
         raise ValueError(f"{path!r} brings its own vocabulary; `vocab_file` is not for it.")
-    if is_release(path) or not hugging_face.is_hugging_face(path):
-        return LaBSE(*read_release(path))
-    return LaBSE(*hugging_face.read(path))
+    return LaBSE(*read(path, os.fspath(vocab_file)))
+
+
+def _listing(path: str) -> list[str]:
+    return sorted(os.listdir(path))[:10] if os.path.isdir(path) else [path]
 
 
 def _from_archive(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
@@ -102,3 +109,9 @@ def _fetched(handle: str) -> str:
             f"Cannot fetch {handle!r}: {error or type(error).__name__}. Does it exist, is this "
             "machine online, and was the archive whole?"
         ) from error
+
+
+def _hf():
+    from labse_tf.pretrained import hugging_face
+
+    return hugging_face

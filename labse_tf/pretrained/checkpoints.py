@@ -14,8 +14,8 @@ from labse_tf.weights import unfilled_encoder
 _WORDS = "word_embeddings/embeddings"
 # What stands beside an encoder in checkpoints and adds nothing to a sentence's embedding: the heads
 # of pre-training by their variables' names, the state of training by its keys.
-_HEADS = re.compile(r"(cls|classification|next_sentence|sentence_prediction)/")
-_NOT_WEIGHTS = re.compile(r"^(save_counter|global_step|do_lower_case)/|(^|/)optimizer/|SLOT/")
+_HEADS = re.compile(r"(^|/)(cls|classification|next_sentence|sentence_prediction)/")
+_TRAINING = re.compile(r"(^|/)optimizer/|/\.OPTIMIZER_SLOT/")
 
 
 class EncoderCheckpoint:
@@ -39,7 +39,7 @@ class EncoderCheckpoint:
             graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
                 self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
             )
-        except (ValueError, tf.errors.OpError) as error:
+        except (IndexError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"{prefix!r} is not a whole TensorFlow 2 checkpoint: {error}"
             ) from error
@@ -49,8 +49,8 @@ class EncoderCheckpoint:
             (attribute.full_name, attribute.checkpoint_key)
             for node in graph.nodes
             for attribute in node.attributes
-            if attribute.checkpoint_key in self.shapes
-            and not _NOT_WEIGHTS.search(attribute.checkpoint_key)
+            if self.shapes.get(attribute.checkpoint_key)  # counters and rates are scalars
+            and not _TRAINING.search(attribute.checkpoint_key)
         ]
         tables = sorted(name for name, _ in named if name.endswith(_WORDS))
         if len(tables) != 1:
@@ -62,7 +62,7 @@ class EncoderCheckpoint:
         self.keys = {
             name.removeprefix(scope): key
             for name, key in named
-            if not _HEADS.match(name.removeprefix(scope))
+            if not _HEADS.search(name.removeprefix(scope))
         }
 
     def shape(self, name: str) -> list[int]:

@@ -83,7 +83,8 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
     Raises:
         FileExistsError: `path` exists.
         ImportError: the Model Garden is not installed: its own classes write the checkpoint.
-        ValueError: the encoder has no form in the Model Garden (mean pooling, another epsilon).
+        ValueError: the encoder has no form in the Model Garden (mean pooling, no layer, another
+            epsilon).
     """
     path, config = os.path.abspath(path), encoder.config
     if os.path.lexists(path):
@@ -91,6 +92,10 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
     if config.pooling != "cls":
         raise ValueError(
             f"The Model Garden's BertEncoder pools by [CLS], but `pooling` is {config.pooling!r}."
+        )
+    if not config.num_layers:
+        raise ValueError(
+            "The Model Garden's BertEncoder has at least one layer, but this one none."
         )
     if config.layer_norm_epsilon != 1e-12:
         raise ValueError(
