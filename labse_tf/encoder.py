@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.config import EncoderConfig
-from labse_tf.layers import Embeddings, TransformerLayer, shape_of
+from labse_tf.layers import Dense, Embeddings, TransformerLayer, shape_of
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -24,6 +24,9 @@ class Encoder(tf_keras.layers.Layer):
 
     Args:
         config: the shape of the encoder.
+        weights_dtype: what the word embeddings and the kernels are stored as, which is nearly all
+            there is: "float32", or "float16" or "bfloat16" for a model that is read and run but
+            not trained. What is computed is computed in float32 (or in the policy's type).
 
     Example:
         >>> encoder = Encoder(EncoderConfig.small(vocab_size=1000))
@@ -31,25 +34,20 @@ class Encoder(tf_keras.layers.Layer):
         TensorShape([1, 256])
     """
 
-    def __init__(self, config: EncoderConfig, name: str = "encoder"):
+    def __init__(
+        self, config: EncoderConfig, weights_dtype: str = "float32", name: str = "encoder"
+    ):
         super().__init__(name=name)
         self.config = config
-        self.embeddings = Embeddings(config, name="embeddings")
+        self.embeddings = Embeddings(config, weights_dtype, name="embeddings")
         self.transformer = [
-            TransformerLayer(config, i, name=f"layer_{i}") for i in range(config.num_layers)
+            TransformerLayer(config, i, weights_dtype, name=f"layer_{i}")
+            for i in range(config.num_layers)
         ]
         self.pooler = None
         if config.pooling == "cls":
-            self.pooler = tf_keras.layers.Dense(
-                config.hidden_size,
-                activation="tanh",
-                kernel_initializer=tf_keras.initializers.TruncatedNormal(
-                    stddev=config.initializer_range
-                ),
-                name="pooler",
-            )
-            with tf.name_scope("pooler"):
-                self.pooler.build([None, config.hidden_size])
+            width = config.hidden_size
+            self.pooler = Dense(config, width, width, weights_dtype, name="pooler")
         self.built = True
 
     def call(
@@ -96,7 +94,7 @@ class Encoder(tf_keras.layers.Layer):
 
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         if self.pooler is not None:
-            return self.pooler(tokens[:, 0, :])
+            return tf.tanh(self.pooler(tokens[:, 0, :]))
         weights = tf.cast(mask, tf.float32)
         count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
         weights = (weights / count)[:, tf.newaxis, :]

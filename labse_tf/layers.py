@@ -31,6 +31,28 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.
     return tf.nn.experimental.stateless_dropout(x, rate, seed)
 
 
+class Dense(tf_keras.layers.Layer):
+    """x @ kernel + bias on [tokens, inputs]. The kernel may be stored in half precision."""
+
+    def __init__(
+        self, config: EncoderConfig, inputs: int, outputs: int, kernel_dtype: str, **kwargs
+    ):
+        super().__init__(**kwargs)
+        with tf.name_scope(self.name):
+            self.kernel = self.add_weight(
+                name="kernel",
+                shape=[inputs, outputs],
+                dtype=kernel_dtype,
+                initializer=_initializer(config),
+                experimental_autocast=False,
+            )
+            self.bias = self.add_weight(name="bias", shape=[outputs], initializer="zeros")
+        self.built = True
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.bias_add(tf.matmul(x, tf.cast(self.kernel, self.compute_dtype)), self.bias)
+
+
 class LayerNorm(tf_keras.layers.Layer):
     """Normalises the last axis of [tokens, hidden] in float32, whatever the policy.
 
@@ -62,21 +84,22 @@ class LayerNorm(tf_keras.layers.Layer):
 class Embeddings(tf_keras.layers.Layer):
     """Word, position and type embeddings, summed and normalised: ids [batch, width] -> tokens."""
 
-    def __init__(self, config: EncoderConfig, **kwargs):
+    def __init__(self, config: EncoderConfig, word_dtype: str, **kwargs):
         super().__init__(**kwargs)
         self._config = config
 
-        def table(name: str, rows: int) -> tf.Variable:
-            # float32 rows are looked up and then cast: casting first would copy the whole table.
+        def table(name: str, rows: int, dtype: str = "float32") -> tf.Variable:
+            # Rows are looked up and then cast: casting first would copy the whole table.
             return self.add_weight(
                 name=name,
                 shape=[rows, config.hidden_size],
+                dtype=dtype,
                 initializer=_initializer(config),
                 experimental_autocast=False,
             )
 
         with tf.name_scope(self.name):
-            self.word = table("word", config.vocab_size)
+            self.word = table("word", config.vocab_size, word_dtype)
             self.position = table("position", config.max_positions)
             self.type = table("type", config.type_vocab_size)
             self.layer_norm = LayerNorm(config, name="layer_norm")
@@ -85,7 +108,7 @@ class Embeddings(tf_keras.layers.Layer):
     def call(self, word_ids, type_ids, training=False, dropout_seed=None):
         batch, width = shape_of(word_ids)
         hidden = self._config.hidden_size
-        x = tf.gather(self.word, word_ids) + tf.gather(self.type, type_ids)
+        x = tf.cast(tf.gather(self.word, word_ids), tf.float32) + tf.gather(self.type, type_ids)
         # As a bias of width * hidden: the gradient of a broadcast addition is a slow reduction.
         position = tf.reshape(self.position[:width], [width * hidden])
         x = tf.nn.bias_add(tf.reshape(x, [batch, width * hidden]), position)
@@ -99,20 +122,16 @@ class TransformerLayer(tf_keras.layers.Layer):
     Args:
         config: the encoder's.
         index: place in the stack, from 0; sets the random streams of dropout apart.
+        kernel_dtype: what the four kernels are stored as.
     """
 
-    def __init__(self, config: EncoderConfig, index: int, **kwargs):
+    def __init__(self, config: EncoderConfig, index: int, kernel_dtype: str, **kwargs):
         super().__init__(**kwargs)
         self._config = config
         self._site = 1 + 3 * index
 
-        def dense(name: str, inputs: int, outputs: int):
-            layer = tf_keras.layers.Dense(
-                outputs, kernel_initializer=_initializer(config), name=name
-            )
-            with tf.name_scope(name):
-                layer.build([None, inputs])
-            return layer
+        def dense(name: str, inputs: int, outputs: int) -> Dense:
+            return Dense(config, inputs, outputs, kernel_dtype, name=name)
 
         hidden, intermediate = config.hidden_size, config.intermediate_size
         with tf.name_scope(self.name):

@@ -117,11 +117,11 @@ class LaBSE:
         """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
         return self.encode(a) @ self.encode(b).T
 
-    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Writes a release; see `labse_tf.saved_model.write_release`."""
+    def save(self, path: str | os.PathLike, **options) -> None:
+        """Writes a release; for the options see `labse_tf.saved_model.write_release`."""
         from labse_tf.saved_model import write_release
 
-        write_release(path, self.preprocessor, self.encoder, overwrite=overwrite)
+        write_release(path, self.preprocessor, self.encoder, **options)
 
     def _embed_rows(self, pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         packed = self.preprocessor.pack([tf.gather(pieces, rows)], width)

@@ -20,11 +20,12 @@ from labse_tf.config import EncoderConfig
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.unfinished import renamed_when_done
-from labse_tf.weights import unfilled_encoder
+from labse_tf.weights import stored_as, unfilled_encoder
 
 CONFIG_FILE = "labse.json"
 VOCABULARY_FILE = "vocab.txt"
 FORMAT = 1
+WEIGHTS_DTYPES = ("float32", "float16", "bfloat16")
 
 
 def write_release(
@@ -33,18 +34,31 @@ def write_release(
     encoder: Encoder,
     *,
     overwrite: bool = False,
+    weights_dtype: str = "float32",
 ) -> None:
     """Writes a release, whole or not at all.
 
     It is written beside `path` and then renamed, so that neither a full disk nor an interrupt
     leaves half a directory, and a server that watches `path` never sees one.
 
+    Args:
+        path: the directory to write.
+        preprocessor: makes the token ids.
+        encoder: embeds them.
+        overwrite: whether a release that stands at `path` is replaced.
+        weights_dtype: "float16" or "bfloat16" store the word embeddings and the kernels in half
+            the space. What is loaded computes in float32 all the same; `labse_tf.load` makes
+            float32 weights of them, while `hub.load` keeps them as they are stored.
+
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
         OSError: it could not be written, as on a full disk.
-        ValueError: `path` exists, `overwrite` is True, but it is no release.
+        ValueError: `path` exists, `overwrite` is True, but it is no release; or `weights_dtype`
+            is none of these.
     """
     path = os.path.abspath(path)
+    if weights_dtype not in WEIGHTS_DTYPES:
+        raise ValueError(f"`weights_dtype` (={weights_dtype!r}) must be one of {WEIGHTS_DTYPES}.")
     if os.path.lexists(path):
         if not overwrite:
             raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
@@ -62,11 +76,14 @@ def write_release(
                     "encoder": json.loads(encoder.config.to_json()),
                     "seq_length": preprocessor.seq_length,
                     "lower_case": preprocessor.lower_case,
+                    "weights_dtype": weights_dtype,
                 },
                 file,
                 indent=2,
             )
         exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
+        if weights_dtype != "float32":
+            encoder = stored_as(encoder, weights_dtype)
         root, signatures = _root(exported.reading_the_file(), encoder, config_file)
         try:
             tf.saved_model.save(root, unfinished, signatures)
@@ -98,6 +115,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
             release = json.load(file)
             encoder_config, form = release["encoder"], release["format"]
             seq_length, lower_case = release["seq_length"], release["lower_case"]
+            weights_dtype = release.get("weights_dtype", "float32")
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{config_file}: not the configuration of a release: {error}"
@@ -106,13 +124,17 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
         raise ValueError(
             f"{config_file}: format {form!r}, but this version of labse_tf reads format {FORMAT}."
         )
+    if weights_dtype not in WEIGHTS_DTYPES:
+        raise ValueError(
+            f"{config_file}: `weights_dtype` is {weights_dtype!r}, not one of {WEIGHTS_DTYPES}."
+        )
     config = EncoderConfig.from_json(json.dumps(encoder_config))
     preprocessor = Preprocessor(
         os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case
     )
-    encoder = unfilled_encoder(config)
+    encoder = unfilled_encoder(config, weights_dtype)
     read_weights(os.path.join(path, "variables", "variables"), encoder=_encoder_weights(encoder))
-    return preprocessor, encoder
+    return preprocessor, stored_as(encoder, "float32")
 
 
 def read_weights(checkpoint: str, **trackables) -> None:

@@ -18,13 +18,26 @@ CHUNK_BYTES = 16 * 2**20
 _ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 
 
-def unfilled_encoder(config: EncoderConfig) -> Encoder:
+def unfilled_encoder(config: EncoderConfig, weights_dtype: str = "float32") -> Encoder:
     """An encoder whose weights have no values yet, and take up no memory before they do.
 
     Whoever calls this must assign every one of its weights.
     """
     with unfilled_variables():
-        return Encoder(config)
+        return Encoder(config, weights_dtype)
+
+
+def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
+    """The encoder with its weights stored in another type: itself, if they already are.
+
+    What does not change its type shares its memory with the old encoder until either is trained.
+    """
+    if encoder.embeddings.word.dtype == weights_dtype:
+        return encoder
+    other = unfilled_encoder(encoder.config, weights_dtype)
+    for source, target in zip(encoder.weights, other.weights, strict=True):
+        target.assign(tf.cast(source.value(), target.dtype))
+    return other
 
 
 def unfilled_variables():

@@ -151,7 +151,7 @@ def test_labse_errors(line, tmp_path):
     message = labse("encode", tmp_path / "absent.txt", *model, *output, status=2)
     assert message.startswith("error: ") and "absent.txt" in message
     message = labse("similarity", "a", "b", "--model", tmp_path, status=2)
-    assert message.startswith("error: ") and "not a release" in message
+    assert message.startswith("error: ") and "no model that labse_tf knows" in message
     assert not (tmp_path / "x.npy").exists()
 
 

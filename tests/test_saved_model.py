@@ -212,11 +212,50 @@ def test_a_full_disk_leaves_nothing(release, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("float16", 11), ("bfloat16", 8)])
+def test_half_the_space(model, release, tmp_path, dtype, bits):
+    model.save(tmp_path / "half", weights_dtype=dtype)
+    again = labse_tf.load(tmp_path / "half")
+    numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
+    stored = 0
+    for a, b in zip(model.encoder.weights, again.encoder.weights, strict=True):
+        assert b.dtype == tf.float32
+        half = "kernel" in a.name or a.name.startswith("embeddings/word")
+        stored += a.shape.num_elements() * (2 if half else 4)
+        expected = a.numpy().astype(numpy_dtype).astype(np.float32) if half else a.numpy()
+        np.testing.assert_array_equal(b, expected, err_msg=a.name)
+        # Rounded to so many bits: wrong by 2^-bits of a number at most, but not by nothing.
+        np.testing.assert_allclose(b, a, rtol=2.0**-bits, atol=1e-7)
+        assert np.array_equal(a, b) != half
+    (data,) = (tmp_path / "half" / "variables").glob("*.data-*")
+    (whole,) = (release / "variables").glob("*.data-*")
+    graph = whole.stat().st_size - 4 * model.encoder.count_params()  # the rest of the file
+    assert abs(data.stat().st_size - graph - stored) < 100
+    # The SavedModel computes from the stored weights, in float32.
+    served = tf.saved_model.load(str(tmp_path / "half"))
+    embeddings = served(tf.constant(LONGER))
+    assert embeddings.dtype == tf.float32
+    np.testing.assert_allclose(embeddings, again.encode(LONGER), atol=1e-5)
+    assert np.sum(embeddings * model.encode(LONGER), axis=1).min() > 0.999
+    # And what was loaded is trained and saved as any other.
+    again.save(tmp_path / "whole")
+    for a, b in zip(
+        again.encoder.weights, labse_tf.load(tmp_path / "whole").encoder.weights, strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_unknown_dtype(model, tmp_path):
+    with pytest.raises(ValueError, match="`weights_dtype` .='float64'."):
+        model.save(tmp_path / "model", weights_dtype="float64")
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_no_release(release, tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         labse_tf.load(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty.*not a release.*lacks saved_model.pb"):
+    with pytest.raises(ValueError, match=r"empty.*no model that labse_tf knows"):
         labse_tf.load(tmp_path / "empty")
 
 
@@ -226,6 +265,7 @@ def test_what_is_no_release(release, tmp_path):
         (lambda text: "{", "not the configuration of a release"),
         (lambda text: "{}", "not the configuration of a release"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "format 2"),
+        (lambda text: text.replace('"float32"', '"float8"'), "`weights_dtype` is 'float8'"),
         (
             lambda text: text.replace('"hidden_size": 16', '"hidden_size": 20'),
             "Cannot read the wei",
