@@ -1,4 +1,4 @@
-"""The one console script: labse encode, labse similarity."""
+"""The one console script: labse encode, similarity, convert."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import numpy as np
 
 from labse_tf.flags import run_program
 
+MODEL_HELP = (
+    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, a .tar.gz, a "
+    "handle, the name of a repository"
+)
+
 
 def main() -> None:
     """Entry point of `labse`."""
@@ -19,22 +24,38 @@ def main() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="labse", description="Sentence embeddings with a release of labse_tf."
-    )
+    parser = argparse.ArgumentParser(prog="labse", description="Sentence embeddings with LaBSE.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     encode = commands.add_parser("encode", help="embed the lines of a file")
     encode.add_argument("file", help="UTF-8 text, one sentence a line")
-    encode.add_argument("--model", required=True, help="directory of a release")
+    encode.add_argument("--model", required=True, help=MODEL_HELP)
     encode.add_argument("--output", required=True, help="NumPy file to write, float32 [lines, dim]")
     encode.set_defaults(run=_encode)
 
     similarity = commands.add_parser("similarity", help="cosines of sentences")
     for name in ("a", "b"):
         similarity.add_argument(name, help="a sentence, or @FILE for the lines of a file")
-    similarity.add_argument("--model", required=True, help="directory of a release")
+    similarity.add_argument("--model", required=True, help=MODEL_HELP)
     similarity.set_defaults(run=_similarity)
+
+    convert = commands.add_parser("convert", help="a model in another format")
+    convert.add_argument("source", metavar="SRC", help=MODEL_HELP)
+    convert.add_argument("destination", metavar="DST", help="directory to write")
+    convert.add_argument(
+        "--to",
+        choices=("saved-model", "hugging-face", "model-garden"),
+        default="saved-model",
+        help="(default: saved-model, a release of labse_tf)",
+    )
+    convert.add_argument("--vocab", help="vocabulary of a model that does not bring its own")
+    convert.add_argument(
+        "--weights-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="half precision stores a release in half the space (default: float32)",
+    )
+    convert.set_defaults(run=_convert)
 
     flags = parser.parse_args(arguments)
     flags.run(flags)
@@ -62,6 +83,38 @@ def _similarity(flags: argparse.Namespace) -> None:
     a, b = (_read_lines(x[1:]) if x.startswith("@") else [x] for x in (flags.a, flags.b))
     for row in _load(flags.model).similarity(a, b):
         sys.stdout.write("\t".join(f"{cosine:.4f}" for cosine in row) + "\n")
+
+
+def _convert(flags: argparse.Namespace) -> None:
+    from labse_tf.conversion import convert, cosines_with
+
+    model = convert(
+        flags.source,
+        flags.destination,
+        flags.to,
+        vocab_file=flags.vocab,
+        weights_dtype=flags.weights_dtype,
+    )
+    config = model.encoder.config
+    print(
+        f"{flags.destination}: {flags.to}, {config.num_layers} layers of {config.hidden_size}, "
+        f"{config.vocab_size:,} word pieces, {size_on_disk(flags.destination) / 1e6:,.1f} MB"
+    )
+    if flags.weights_dtype != "float32":
+        cosines = cosines_with(model, flags.weights_dtype)
+        print(
+            f"cosine of {flags.weights_dtype} with float32: mean {cosines.mean():.7f}, lowest "
+            f"{cosines.min():.7f} ({len(cosines)} random sequences of word pieces)"
+        )
+
+
+def size_on_disk(directory: str) -> int:
+    """Bytes of all files in a directory."""
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(directory)
+        for name in names
+    )
 
 
 def _load(path: str):

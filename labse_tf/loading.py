@@ -12,7 +12,7 @@ import weakref
 import tensorflow_hub as hub
 
 from labse_tf.model import LaBSE
-from labse_tf.pretrained import archives, model_garden, tf_hub
+from labse_tf.pretrained import archives, hugging_face, model_garden, tf_hub
 from labse_tf.saved_model import is_release, read_release
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -49,7 +49,7 @@ def load(source: str | os.PathLike, *, vocab_file: str | os.PathLike | None = No
     if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
         if not _REPOSITORY.fullmatch(source):
             raise FileNotFoundError(f"There is no file or directory {source!r}.")
-        source = _hf().download(source)
+        source = hugging_face.download(source)
     return _from_directory(source, vocab_file)
 
 
@@ -60,8 +60,7 @@ def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
         read, brings_vocabulary = tf_hub.read, False
     elif model_garden.is_model_garden(path):
         read, brings_vocabulary = model_garden.read, False
-    elif _hf().is_hugging_face(path):
-        hugging_face = _hf()
+    elif hugging_face.is_hugging_face(path):
         read, brings_vocabulary = hugging_face.read, True
     else:
         raise ValueError(
@@ -109,9 +108,3 @@ def _fetched(handle: str) -> str:
             f"Cannot fetch {handle!r}: {error or type(error).__name__}. Does it exist, is this "
             "machine online, and was the archive whole?"
         ) from error
-
-
-def _hf():
-    from labse_tf.pretrained import hugging_face
-
-    return hugging_face

@@ -246,7 +246,7 @@ def test_half_the_space(model, release, tmp_path, dtype, bits):
 
 
 def test_an_unknown_dtype(model, tmp_path):
-    with pytest.raises(ValueError, match="`weights_dtype` .='float64'."):
+    with pytest.raises(ValueError, match="weights_dtype"):
         model.save(tmp_path / "model", weights_dtype="float64")
     assert os.listdir(tmp_path) == []
 
