@@ -45,6 +45,7 @@ lint: .venv/installed-lint
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark
+	$(BIN)/python -m tests.benchmark.memory
 
 setup: .venv/installed .venv/installed-test .venv/installed-lint
 

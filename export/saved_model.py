@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.flags import run_program
+from labse_tf.saved_model import size_on_disk
 from labse_tf.training_state import load_run
 
 
@@ -21,9 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a release that exists")
     flags = parser.parse_args(arguments)
     load_run(flags.run, flags.step).save(flags.release, overwrite=flags.overwrite)
-    files = [os.path.join(d, f) for d, _, names in os.walk(flags.release) for f in names]
-    size = sum(os.path.getsize(path) for path in files)
-    print(f"{flags.release}: {len(files)} files, {size / 1e6:.1f} MB")
+    print(f"{flags.release}: {size_on_disk(flags.release) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one console script: labse encode, similarity, convert."""
+"""The one console script: labse encode, similarity, convert, prune."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labse_tf.flags import run_program
+from labse_tf.sentence_files import read_lines
 
 MODEL_HELP = (
     "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, a .tar.gz, a "
@@ -57,12 +58,34 @@ def _run(arguments: Sequence[str] | None) -> None:
     )
     convert.set_defaults(run=_convert)
 
+    prune = commands.add_parser("prune", help="a smaller model, of the word pieces that you use")
+    prune.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    prune.add_argument("destination", metavar="DST", help="directory of the release to write")
+    prune.add_argument(
+        "--corpus",
+        nargs="+",
+        required=True,
+        help="your text: a sentence a line, or translation pairs (.tsv, .tfrecord); plain or .gz",
+    )
+    prune.add_argument(
+        "--min-count", type=int, default=1, help="how often a piece must occur (default: 1)"
+    )
+    prune.add_argument("--keep", metavar="FILE", help="pieces that stay in any case, one a line")
+    prune.add_argument(
+        "--keep-languages",
+        nargs="+",
+        default=(),
+        metavar="CODE",
+        help="languages all of whose scripts' pieces stay, as fr or fra",
+    )
+    prune.set_defaults(run=_prune)
+
     flags = parser.parse_args(arguments)
     flags.run(flags)
 
 
 def _encode(flags: argparse.Namespace) -> None:
-    sentences = _read_lines(flags.file)
+    sentences = list(read_lines(flags.file))
     if not os.path.isdir(os.path.dirname(os.path.abspath(flags.output))):
         raise FileNotFoundError(f"There is no directory to write {flags.output!r} to.")
     embeddings = _load(flags.model).encode(sentences)
@@ -80,13 +103,14 @@ def _encode(flags: argparse.Namespace) -> None:
 
 
 def _similarity(flags: argparse.Namespace) -> None:
-    a, b = (_read_lines(x[1:]) if x.startswith("@") else [x] for x in (flags.a, flags.b))
+    a, b = (list(read_lines(x[1:])) if x.startswith("@") else [x] for x in (flags.a, flags.b))
     for row in _load(flags.model).similarity(a, b):
         sys.stdout.write("\t".join(f"{cosine:.4f}" for cosine in row) + "\n")
 
 
 def _convert(flags: argparse.Namespace) -> None:
     from labse_tf.conversion import convert, cosines_with
+    from labse_tf.saved_model import size_on_disk
 
     model = convert(
         flags.source,
@@ -108,31 +132,21 @@ def _convert(flags: argparse.Namespace) -> None:
         )
 
 
-def size_on_disk(directory: str) -> int:
-    """Bytes of all files in a directory."""
-    return sum(
-        os.path.getsize(os.path.join(folder, name))
-        for folder, _, names in os.walk(directory)
-        for name in names
+def _prune(flags: argparse.Namespace) -> None:
+    from labse_tf.pruning_report import prune_release
+
+    lines = prune_release(
+        flags.model,
+        flags.destination,
+        flags.corpus,
+        min_count=flags.min_count,
+        keep_file=flags.keep,
+        languages=flags.keep_languages,
     )
+    print("\n".join(lines))
 
 
 def _load(path: str):
     import labse_tf  # TensorFlow takes seconds to import: not before the flags are right
 
     return labse_tf.load(path)
-
-
-def _read_lines(path: str) -> list[str]:
-    """The lines of a UTF-8 file; an error says which line is not."""
-    with open(path, "rb") as file:
-        lines = file.read().split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    sentences = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            sentences.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}:{number}: invalid UTF-8: {error}.") from error
-    return sentences

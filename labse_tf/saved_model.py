@@ -150,6 +150,17 @@ def read_weights(checkpoint: str, **trackables) -> None:
         raise ValueError(f"Cannot read the weights from {checkpoint!r}: {error}") from error
 
 
+def size_on_disk(path: str | os.PathLike) -> int:
+    """Bytes of a file, or of all files in a directory."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
 def is_release(path: str) -> bool:
     """Whether `path` is the directory of a release."""
     parts = ("saved_model.pb", os.path.join("assets", CONFIG_FILE))

@@ -640,6 +640,8 @@ def test_there_and_back(vocab_file, vocab_size, tmp_path, changes):
     for ours, theirs in zip(encoder.weights, read_encoder.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg=ours.name)
     assert os.listdir(tmp_path) == ["model"]
+    tokenizer_config = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    assert tokenizer_config["model_max_length"] == 17
     # By tokenizer.json alone, too.
     (tmp_path / "model" / "vocab.txt").unlink()
     again, _ = hugging_face.read(tmp_path / "model")
