@@ -35,9 +35,10 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
     Whether to lower-case must be said: by tokenizer_config.json (which transformers follows), or,
     where that is silent, by tokenizer.json; if both say it they must agree.
 
-    Two things are done as Google's own preprocessor of LaBSE does them, not as Hugging Face's: a
-    word above 100 bytes is one [UNK] (there: above 100 characters), and the name of a special token
-    within a sentence is text like any other. A model that lower-cases is warned of.
+    Three things are done as Google's own preprocessor of LaBSE does them, not as Hugging Face's: a
+    word above 100 bytes is one [UNK] (there: above 100 characters); the name of a special token
+    within a sentence is text like any other; and a few invisible characters (U+200B, U+00AD,
+    U+2028) divide words otherwise. A model that lower-cases is warned of.
 
     Raises:
         FileNotFoundError: there is no vocabulary.
