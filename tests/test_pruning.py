@@ -86,6 +86,11 @@ def test_folded_characters_stay(tmp_path):
             for m in (model, pruned)
         )
         assert old == new != ["[UNK]"]
+    # In a word with a letter that is unknown no piece is counted: only as characters do they stay.
+    vocab_file = write_vocabulary(tmp_path / "more.txt", [*BY_HAND, "f", "##f", "i", "##i", "##e"])
+    model = make_model(vocab_file, lower_case=True)
+    pruned = prune(model, count_usage(model.preprocessor, ["Éq ﬁq"]))
+    assert {"e", "##e", "f", "##f", "i", "##i"} <= set(tokens_of(pruned))
 
 
 def sample(pattern):
