@@ -61,7 +61,7 @@ class LayerNorm(tf_keras.layers.Layer):
     """
 
     def __init__(self, config: EncoderConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # its input comes as it is, perhaps in float32
         self._epsilon = config.layer_norm_epsilon
         width = [config.hidden_size]
         with tf.name_scope(self.name):
@@ -102,7 +102,7 @@ class Embeddings(tf_keras.layers.Layer):
             self.word = table("word", config.vocab_size, word_dtype)
             self.position = table("position", config.max_positions)
             self.type = table("type", config.type_vocab_size)
-            self.layer_norm = LayerNorm(config, name="layer_norm")
+            self.layer_norm = LayerNorm(config, dtype=kwargs.get("dtype"), name="layer_norm")
         self.built = True
 
     def call(self, word_ids, type_ids, training=False, dropout_seed=None):
@@ -131,20 +131,25 @@ class TransformerLayer(tf_keras.layers.Layer):
         self._site = 1 + 3 * index
 
         def dense(name: str, inputs: int, outputs: int) -> Dense:
-            return Dense(config, inputs, outputs, kernel_dtype, name=name)
+            return Dense(config, inputs, outputs, kernel_dtype, dtype=dtype, name=name)
 
+        dtype = kwargs.get("dtype")
         hidden, intermediate = config.hidden_size, config.intermediate_size
         with tf.name_scope(self.name):
             self.qkv = dense("attention_qkv", hidden, 3 * hidden)
             self.attention_output = dense("attention_output", hidden, hidden)
-            self.attention_norm = LayerNorm(config, name="attention_layer_norm")
+            self.attention_norm = LayerNorm(config, dtype=dtype, name="attention_layer_norm")
             self.intermediate = dense("intermediate", hidden, intermediate)
             self.feed_forward_output = dense("output", intermediate, hidden)
-            self.output_norm = LayerNorm(config, name="output_layer_norm")
+            self.output_norm = LayerNorm(config, dtype=dtype, name="output_layer_norm")
         self.built = True
 
-    def call(self, x, attention_bias, training=False, dropout_seed=None):
-        """x [batch * width, hidden], attention_bias float32 [batch, 1, 1, width] -> as x."""
+    def call(self, x, attention_bias, training=False, dropout_seed=None, first_only=False):
+        """x [batch * width, hidden], attention_bias float32 [batch, 1, 1, width] -> as x.
+
+        With `first_only` what comes out is [batch, hidden], the first token of each sentence, and
+        most of the work for the others is not done.
+        """
 
         def drop(y: tf.Tensor, site: int) -> tf.Tensor:
             rate = self._config.dropout if training else 0.0
@@ -155,11 +160,15 @@ class TransformerLayer(tf_keras.layers.Layer):
 
         qkv = tf.reshape(self.qkv(x), [batch, width, 3, heads, size])
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), axis=0)
+        tokens = batch * width
+        if first_only:
+            query, tokens = query[:, :, :1], batch
+            x = tf.reshape(x, [batch, width, heads * size])[:, 0]
         scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
         weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
         weights = drop(tf.cast(weights, self.compute_dtype), 0)
         context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        context = tf.reshape(context, [batch * width, heads * size])
+        context = tf.reshape(context, [tokens, heads * size])
         x = self.attention_norm(x + drop(self.attention_output(context), 1))
 
         y = ACTIVATIONS[self._config.activation](self.intermediate(x))

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from labse_tf.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.embedding_files import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
 from labse_tf.encoder import Encoder
+from labse_tf.encoding import Windows, in_utf8, pass_over
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.sentence_files import count_lines
+from labse_tf.weights import PRECISIONS, computing_in
 
-DEFAULT_BATCH_TOKENS = 4096
-_WINDOW = 16_384  # sentences tokenised and sorted at a time
+# How far an embedding may be from the same sentence's in an interrupted run's file, where it was
+# rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
+_SAME = {"float32": 2e-3, "bfloat16": 0.05}
 
 
 class LaBSE:
@@ -24,6 +30,8 @@ class LaBSE:
     Args:
         preprocessor: makes the token ids.
         encoder: embeds them.
+        backend: runs the encoder's weights in TensorFlow's stead, as
+            `labse_tf.openvino_backend.OpenVINO`.
 
     Raises:
         ValueError: the vocabulary's size is not the embedding table's, or sequences are longer
@@ -35,7 +43,9 @@ class LaBSE:
         (2, 256)
     """
 
-    def __init__(self, preprocessor: Preprocessor, encoder: Encoder):
+    def __init__(
+        self, preprocessor: Preprocessor, encoder: Encoder, backend: Callable | None = None
+    ):
         config = encoder.config
         if preprocessor.vocab_size != config.vocab_size:
             raise ValueError(
@@ -49,17 +59,8 @@ class LaBSE:
             )
         self.preprocessor = preprocessor
         self.encoder = encoder
-        self._word_pieces = tf.function(
-            preprocessor.word_pieces, input_signature=[tf.TensorSpec([None], tf.string)]
-        )
-        self._embed = tf.function(
-            self._embed_rows,
-            input_signature=[
-                tf.RaggedTensorSpec([None, None], tf.int32),
-                tf.TensorSpec([None], tf.int64),
-                tf.TensorSpec([], tf.int32),
-            ],
-        )
+        self.backend = backend
+        self._windows: dict[str, Windows] = {}
 
     @property
     def dim(self) -> int:
@@ -68,50 +69,90 @@ class LaBSE:
 
     def encode(
         self,
-        sentences: Iterable[str],
+        sentences: Iterable[str] | os.PathLike,
         *,
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        precision: str | None = None,
         show_progress: bool | None = None,
+        total: int | None = None,
+        output: str | os.PathLike | None = None,
+        output_dtype: str = "float32",
+        resume: bool = False,
     ) -> np.ndarray:
         """Embeds sentences, in batches of like length.
 
+        A row does not depend on what else is in its batch, but for rounding: by 1e-5 at most in
+        float32, and in bfloat16 with a cosine of 0.9999 at least.
+
         Args:
-            sentences: strings; an empty one is legal. One longer than the preprocessor's
-                `seq_length` is cut, and a warning says how many were.
-            batch_tokens: tokens of a batch, padding included.
+            sentences: strings, from a list, a generator or whatever can be iterated over; or a
+                pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
+                they are needed, in windows of 4,096. An empty one is legal. One longer than the
+                preprocessor's `seq_length` is cut, and a warning says how many were.
+            batch_tokens: the most tokens of a batch, padding included: bounds the memory.
+            precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
+                fast where the CPU has instructions for it; None: as the model was loaded. One
+                loaded in float32 casts its kernels for every batch: if you embed one sentence at
+                a time, `labse_tf.load(path, precision="bfloat16")`.
             show_progress: whether to draw a progress bar on stderr; None: if it is a terminal.
+            total: how many sentences there are, for the progress bar, if `sentences` cannot say.
+            output: a .npy file to stream the embeddings to, so that neither they nor the sentences
+                need to fit in memory. Until it is whole, its rows are in `OUTPUT.unfinished`,
+                itself a .npy file, which an interrupt or a full disk leaves behind.
+            output_dtype: "float32", or "float16" for half the space.
+            resume: whether to go on with the rows in `OUTPUT.unfinished`, if there are any. Give
+                the same sentences from the start: those embedded before are passed over.
 
         Returns:
-            float32 [len(sentences), dim], rows of unit length, in the order of `sentences`.
+            [number of sentences, dim] of `output_dtype`, rows of unit length, in the order of
+            `sentences`; with `output`, a read-only memory map of it.
 
         Raises:
+            FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
+            MemoryError: a batch did not fit in memory.
+            OSError: the output cannot be written, or `sentences` read.
             TypeError: `sentences` is a string, or one of them is not (the message has its index).
-            ValueError: a sentence holds a lone surrogate, which has no UTF-8 form.
+            ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
+                none of the above; or the rows to resume are not this model's of these sentences.
         """
-        sentences = checked_sentences(sentences)
         if batch_tokens < 1:
             raise ValueError(f"`batch_tokens` (={batch_tokens}) must be at least 1.")
-        embeddings = np.empty([len(sentences), self.dim], np.float32)
-        longest = self.preprocessor.seq_length - 2
-        too_long = 0
+        if output_dtype not in OUTPUT_DTYPES:
+            raise ValueError(f"`output_dtype` (={output_dtype!r}) must be one of {OUTPUT_DTYPES}.")
+        if resume and output is None:
+            raise ValueError("`resume` needs the `output` that an earlier run has begun.")
+        if precision is None:
+            precision = (self.backend or self.encoder).compute_dtype
+        windows = self._in(precision)
         if show_progress is None:
             show_progress = sys.stderr.isatty()
-        with tqdm(total=len(sentences), unit=" sentences", disable=not show_progress) as bar:
-            for start in range(0, len(sentences), _WINDOW):
-                pieces = self._word_pieces(tf.constant(sentences[start : start + _WINDOW]))
-                lengths = pieces.row_lengths().numpy()
-                too_long += int(np.sum(lengths > longest))
-                lengths = np.minimum(lengths, longest)
-                for rows, width in _batches(lengths, batch_tokens, self.preprocessor.seq_length):
-                    embeddings[start + rows] = self._embed(pieces, rows, width).numpy()
-                    bar.update(len(rows))
-        if too_long:
+        if show_progress and total is None and isinstance(sentences, os.PathLike):
+            total = count_lines(sentences)
+        sentences, length = in_utf8(sentences)
+        total = length if total is None else total
+        cut = count = 0
+        with tqdm(total=total, unit=" sentences", disable=not show_progress) as bar:
+            if output is None:
+                rows = EmbeddingRows(length or 0, self.dim, output_dtype)
+            else:
+                rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
+            try:
+                if rows.rows:
+                    pass_over(rows, sentences, windows, _SAME[precision])
+                    bar.update(rows.rows)
+                for embeddings, too_long in windows.embed(sentences, batch_tokens, bar.update):
+                    rows.append(embeddings)
+                    cut, count = cut + too_long, count + len(embeddings)
+                result = rows.finish()
+            finally:
+                rows.close()
+        if cut:
             warnings.warn(
-                f"{too_long} of {len(sentences)} sentences are longer than `seq_length` "
+                f"{cut:,} of {count:,} sentences are longer than `seq_length` "
                 f"(={self.preprocessor.seq_length}) tokens and were cut.",
                 stacklevel=2,
             )
-        return embeddings
+        return result
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
         """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
@@ -123,38 +164,43 @@ class LaBSE:
 
         write_release(path, self.preprocessor, self.encoder, **options)
 
-    def _embed_rows(self, pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        packed = self.preprocessor.pack([tf.gather(pieces, rows)], width)
-        return tf.math.l2_normalize(self.encoder(packed)["default"], axis=1)
+    def _in(self, precision: str) -> Windows:
+        """What embeds in a precision, made when it is first asked for."""
+        if precision not in PRECISIONS:
+            raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
+        if precision not in self._windows:
+            if self.backend is None:
+                embed = _embedder(self.preprocessor, computing_in(self.encoder, precision))
+            else:
+                embed = self.backend.embedder(self.preprocessor, precision)
+            self._windows[precision] = Windows(self.preprocessor, embed)
+        return self._windows[precision]
 
 
-def checked_sentences(sentences: Iterable[str]) -> list[bytes]:
-    """The sentences in UTF-8, or an error that says which one is none."""
-    if isinstance(sentences, (str, bytes)):
-        raise TypeError(
-            f"`sentences` must be a list of strings, but it is one string: {sentences!r}. "
-            "Put it in a list."
-        )
-    encoded = []
-    for index, sentence in enumerate(sentences):
-        if not isinstance(sentence, str):
-            raise TypeError(
-                f"Sentence {index} is not a string, but {type(sentence).__name__}: {sentence!r}."
-            )
+def _embedder(preprocessor: Preprocessor, encoder: Encoder) -> Callable:
+    """What embeds some rows of a window by TensorFlow; see `Windows`."""
+
+    def embed(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        packed = preprocessor.pack([tf.gather(pieces, rows)], width)
+        return tf.math.l2_normalize(encoder(packed, pooled_only=True)["default"], axis=1)
+
+    graph = tf.function(
+        embed,
+        input_signature=[
+            tf.RaggedTensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int64),
+            tf.TensorSpec([], tf.int32),
+        ],
+    )
+
+    def run(pieces, rows, width) -> np.ndarray:
         try:
-            encoded.append(sentence.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            raise ValueError(f"Sentence {index} cannot be written as UTF-8: {error}.") from error
-    return encoded
+            return graph(pieces, rows, width).numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"A batch of {len(rows)} sentences of {width} tokens did not fit in memory; give a "
+                f"smaller `batch_tokens`: {error.message}"
+            ) from error
 
-
-def _batches(lengths: np.ndarray, batch_tokens: int, seq_length: int):
-    """Yields (rows, width): rows of like length, so many that rows * width <= batch_tokens."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        # Widths are multiples of 8: fewer distinct shapes for the allocator and oneDNN's caches.
-        width = min(seq_length, -(-(int(lengths[order[start]]) + 2) // 8) * 8)
-        rows = order[start : start + max(1, batch_tokens // width)]
-        yield rows, width
-        start += len(rows)
+    run.graph = graph
+    return run

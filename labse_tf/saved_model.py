@@ -12,13 +12,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from labse_tf.config import EncoderConfig
-from labse_tf.encoder import INPUTS, Encoder
+from labse_tf.encoder import Encoder
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.release_root import encoder_weights, release_root
 from labse_tf.unfinished import renamed_when_done
 from labse_tf.weights import stored_as, unfilled_encoder
 
@@ -84,7 +84,7 @@ def write_release(
         exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
         if weights_dtype != "float32":
             encoder = stored_as(encoder, weights_dtype)
-        root, signatures = _root(exported.reading_the_file(), encoder, config_file)
+        root, signatures = release_root(exported.reading_the_file(), encoder, config_file)
         try:
             tf.saved_model.save(root, unfinished, signatures)
         except tf.errors.OpError as error:
@@ -133,7 +133,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
         os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case
     )
     encoder = unfilled_encoder(config, weights_dtype)
-    read_weights(os.path.join(path, "variables", "variables"), encoder=_encoder_weights(encoder))
+    read_weights(os.path.join(path, "variables", "variables"), encoder=encoder_weights(encoder))
     return preprocessor, stored_as(encoder, "float32")
 
 
@@ -165,91 +165,3 @@ def is_release(path: str) -> bool:
     """Whether `path` is the directory of a release."""
     parts = ("saved_model.pb", os.path.join("assets", CONFIG_FILE))
     return all(os.path.isfile(os.path.join(path, part)) for part in parts)
-
-
-def _encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
-    """The encoder's weights by name: how they stand in a release, whatever its classes are."""
-    weights = {w.name.removesuffix(":0"): w for w in encoder.weights}
-    return tf.train.Checkpoint(weights=weights)
-
-
-def _root(preprocessor: Preprocessor, encoder: Encoder, config_file: str):
-    """The object that is saved, and its signatures."""
-    names = tf.TensorSpec([None], tf.string, name="sentences")
-    ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
-
-    def embed(packed: dict[str, tf.Tensor], training: bool) -> tf.Tensor:
-        return tf.math.l2_normalize(encoder(packed, training=training)["default"], axis=1)
-
-    def embed_sentences(sentences: tf.Tensor, training: bool = False) -> tf.Tensor:
-        pieces = preprocessor.word_pieces(sentences)
-        # As wide as the longest sentence, in multiples of 8, not as wide as seq_length.
-        longest = tf.cast(tf.reduce_max(tf.concat([[0], pieces.row_lengths()], 0)), tf.int32) + 2
-        width = tf.minimum((longest + 7) // 8 * 8, preprocessor.seq_length)
-        return embed(preprocessor.pack([pieces], width), training)
-
-    encoder_api = _encoder_weights(encoder)
-    encoder_api.__call__ = _traced(
-        lambda inputs, training=False: encoder(inputs, training=training), ids
-    )
-    root = tf.train.Checkpoint(
-        encoder=encoder_api,
-        preprocessor=_preprocessor_api(preprocessor),
-        vocab_file=tf.saved_model.Asset(preprocessor.vocab_file),
-        do_lower_case=tf.Variable(preprocessor.lower_case, trainable=False),
-        config_file=tf.saved_model.Asset(config_file),
-    )
-    root.__call__ = _traced(embed_sentences, names)
-    for api in (root, encoder_api):  # what hub.KerasLayer(trainable=True) looks for
-        api.variables = list(encoder.weights)
-        api.trainable_variables = list(encoder.trainable_weights)
-        api.regularization_losses = []
-
-    @tf.function(input_signature=[names])
-    def serve_sentences(sentences):
-        return {"embeddings": embed_sentences(sentences)}
-
-    @tf.function(input_signature=[ids[name] for name in INPUTS])
-    def serve_token_ids(input_word_ids, input_mask, input_type_ids):
-        packed = dict(zip(INPUTS, (input_word_ids, input_mask, input_type_ids), strict=True))
-        return {"embeddings": embed(packed, training=False)}
-
-    return root, {"serving_default": serve_sentences, "token_ids": serve_token_ids}
-
-
-def _traced(function: Callable, inputs) -> tf.types.experimental.PolymorphicFunction:
-    function = tf.function(function)
-    for training in (False, True):
-        function.get_concrete_function(inputs, training=training)
-    return function
-
-
-def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
-    """TF-Hub's preprocessor API: __call__, tokenize, get_special_tokens_dict, bert_pack_inputs."""
-    sentences = tf.TensorSpec([None], tf.string)
-    words = tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)
-    pieces = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
-
-    tokenize = tf.train.Checkpoint()
-    tokenize.__call__ = tf.function(preprocessor.tokenize, input_signature=[sentences])
-    tokenize.get_special_tokens_dict = tf.function(
-        lambda: {k: tf.constant(v, tf.int32) for k, v in preprocessor.special_tokens.items()},
-        input_signature=[],
-    )
-    pack = tf.train.Checkpoint()
-    pack.__call__ = tf.function(
-        lambda inputs, seq_length: preprocessor.bert_pack_inputs(inputs, seq_length)
-    )
-    for segment in (words, pieces):
-        for count in (1, 2):
-            pack.__call__.get_concrete_function(
-                [segment] * count, seq_length=tf.TensorSpec([], tf.int32)
-            )
-    api = tf.train.Checkpoint(
-        tokenize=tokenize,
-        bert_pack_inputs=pack,
-        table=preprocessor.table,
-        table_initializer=preprocessor.table_initializer,
-    )
-    api.__call__ = tf.function(preprocessor.__call__, input_signature=[sentences])
-    return api

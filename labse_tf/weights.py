@@ -15,16 +15,21 @@ from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
 
 CHUNK_BYTES = 16 * 2**20
+# What is computed in, and the Keras policies for it.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = tuple(POLICIES)
 _ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 
 
-def unfilled_encoder(config: EncoderConfig, weights_dtype: str = "float32") -> Encoder:
+def unfilled_encoder(
+    config: EncoderConfig, weights_dtype: str = "float32", dtype: str | None = None
+) -> Encoder:
     """An encoder whose weights have no values yet, and take up no memory before they do.
 
     Whoever calls this must assign every one of its weights.
     """
     with unfilled_variables():
-        return Encoder(config, weights_dtype)
+        return Encoder(config, weights_dtype, dtype)
 
 
 def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
@@ -32,12 +37,34 @@ def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
 
     What does not change its type shares its memory with the old encoder until either is trained.
     """
-    if encoder.embeddings.word.dtype == weights_dtype:
+    if weights_dtype_of(encoder) == weights_dtype:
         return encoder
-    other = unfilled_encoder(encoder.config, weights_dtype)
+    other = unfilled_encoder(encoder.config, weights_dtype, encoder.dtype_policy.name)
     for source, target in zip(encoder.weights, other.weights, strict=True):
         target.assign(tf.cast(source.value(), target.dtype))
     return other
+
+
+def computing_in(encoder: Encoder, precision: str) -> Encoder:
+    """The encoder with other arithmetic on the very same variables: itself, if it is its own.
+
+    Kernels that are not stored in `precision` are cast whenever they are used: for LaBSE's size
+    some 50 ms a batch. `stored_as` does it once.
+
+    Args:
+        encoder: any.
+        precision: one of `PRECISIONS`.
+    """
+    if encoder.compute_dtype == precision:
+        return encoder
+    weights = iter(encoder.weights)
+    with tf.variable_creator_scope(lambda next_creator, **options: next(weights)):
+        return Encoder(encoder.config, weights_dtype_of(encoder), POLICIES[precision])
+
+
+def weights_dtype_of(encoder: Encoder) -> str:
+    """What the word embeddings and the kernels are stored as."""
+    return encoder.embeddings.word.dtype.name
 
 
 def unfilled_variables():

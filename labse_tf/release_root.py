@@ -1,0 +1,132 @@
+"""What a release consists of: the objects and functions that its SavedModel holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from labse_tf.batching import DEFAULT_BATCH_TOKENS, next_batch
+from labse_tf.encoder import INPUTS, Encoder
+from labse_tf.preprocessing import Preprocessor
+
+
+def encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
+    """The encoder's weights by name: how they stand in a release, whatever its classes are."""
+    weights = {w.name.removesuffix(":0"): w for w in encoder.weights}
+    return tf.train.Checkpoint(weights=weights)
+
+
+def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str):
+    """The object that is saved, and its signatures."""
+    names = tf.TensorSpec([None], tf.string, name="sentences")
+    ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
+
+    def embed(packed: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        pooled = encoder(packed, training=training, pooled_only=True)["default"]
+        return tf.math.l2_normalize(pooled, axis=1)
+
+    def embed_sentences(sentences: tf.Tensor, training: bool = False) -> tf.Tensor:
+        pieces = preprocessor.word_pieces(sentences)
+        lengths = tf.cast(pieces.row_lengths(), tf.int32) + 2
+        lengths = tf.minimum(lengths, preprocessor.seq_length)
+        if not training:
+            dim = encoder.config.hidden_size
+            return _in_batches(lambda *x: embed(preprocessor.pack(*x)), dim, pieces, lengths)
+        # All at once, as wide as the longest sentence: gradients through a loop keep every batch.
+        width = tf.reduce_max(tf.concat([[2], lengths], 0))
+        return embed(preprocessor.pack([pieces], width), training=True)
+
+    encoder_api = encoder_weights(encoder)
+    encoder_api.__call__ = _traced(
+        lambda inputs, training=False: encoder(inputs, training=training), ids
+    )
+    root = tf.train.Checkpoint(
+        encoder=encoder_api,
+        preprocessor=_preprocessor_api(preprocessor),
+        vocab_file=tf.saved_model.Asset(preprocessor.vocab_file),
+        do_lower_case=tf.Variable(preprocessor.lower_case, trainable=False),
+        config_file=tf.saved_model.Asset(config_file),
+    )
+    root.__call__ = _traced(embed_sentences, names)
+    for api in (root, encoder_api):  # what hub.KerasLayer(trainable=True) looks for
+        api.variables = list(encoder.weights)
+        api.trainable_variables = list(encoder.trainable_weights)
+        api.regularization_losses = []
+
+    @tf.function(input_signature=[names])
+    def serve_sentences(sentences):
+        return {"embeddings": embed_sentences(sentences)}
+
+    @tf.function(input_signature=[ids[name] for name in INPUTS])
+    def serve_token_ids(input_word_ids, input_mask, input_type_ids):
+        packed = dict(zip(INPUTS, (input_word_ids, input_mask, input_type_ids), strict=True))
+        return {"embeddings": embed(packed)}
+
+    return root, {"serving_default": serve_sentences, "token_ids": serve_token_ids}
+
+
+def _in_batches(
+    embed: Callable, dim: int, pieces: tf.RaggedTensor, lengths: tf.Tensor
+) -> tf.Tensor:
+    """Embeds rows in batches of like length (`labse_tf.batching`), one after another.
+
+    A request of one short sentence is one batch; one long sentence among many short ones costs
+    what it is long; and a thousand sentences take the memory of one batch.
+    """
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    falling = tf.gather(lengths, order)
+    found = tf.TensorArray(
+        tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, dim]
+    )
+
+    def embed_next(count, start, found):
+        end, width = next_batch(falling, start, DEFAULT_BATCH_TOKENS)
+        batch = embed([tf.gather(pieces, order[start:end])], width)
+        return count + 1, end, found.write(count, batch)
+
+    _, _, found = tf.while_loop(
+        lambda count, start, _: start < tf.size(order),
+        embed_next,
+        (0, 0, found),
+        parallel_iterations=1,
+    )
+    return tf.gather(found.concat(), tf.math.invert_permutation(order))
+
+
+def _traced(function: Callable, inputs) -> tf.types.experimental.PolymorphicFunction:
+    function = tf.function(function)
+    for training in (False, True):
+        function.get_concrete_function(inputs, training=training)
+    return function
+
+
+def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
+    """TF-Hub's preprocessor API: __call__, tokenize, get_special_tokens_dict, bert_pack_inputs."""
+    sentences = tf.TensorSpec([None], tf.string)
+    words = tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)
+    pieces = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
+
+    tokenize = tf.train.Checkpoint()
+    tokenize.__call__ = tf.function(preprocessor.tokenize, input_signature=[sentences])
+    tokenize.get_special_tokens_dict = tf.function(
+        lambda: {k: tf.constant(v, tf.int32) for k, v in preprocessor.special_tokens.items()},
+        input_signature=[],
+    )
+    pack = tf.train.Checkpoint()
+    pack.__call__ = tf.function(
+        lambda inputs, seq_length: preprocessor.bert_pack_inputs(inputs, seq_length)
+    )
+    for segment in (words, pieces):
+        for count in (1, 2):
+            pack.__call__.get_concrete_function(
+                [segment] * count, seq_length=tf.TensorSpec([], tf.int32)
+            )
+    api = tf.train.Checkpoint(
+        tokenize=tokenize,
+        bert_pack_inputs=pack,
+        table=preprocessor.table,
+        table_initializer=preprocessor.table_initializer,
+    )
+    api.__call__ = tf.function(preprocessor.__call__, input_signature=[sentences])
+    return api
