@@ -7,8 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-
+from labse_tf.encode_command import add_encode
 from labse_tf.flags import run_program
 from labse_tf.sentence_files import read_lines
 
@@ -28,11 +27,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="labse", description="Sentence embeddings with LaBSE.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    encode = commands.add_parser("encode", help="embed the lines of a file")
-    encode.add_argument("file", help="UTF-8 text, one sentence a line")
-    encode.add_argument("--model", required=True, help=MODEL_HELP)
-    encode.add_argument("--output", required=True, help="NumPy file to write, float32 [lines, dim]")
-    encode.set_defaults(run=_encode)
+    add_encode(commands, MODEL_HELP)
 
     similarity = commands.add_parser("similarity", help="cosines of sentences")
     for name in ("a", "b"):
@@ -50,12 +45,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         help="(default: saved-model, a release of labse_tf)",
     )
     convert.add_argument("--vocab", help="vocabulary of a model that does not bring its own")
-    convert.add_argument(
-        "--weights-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        default="float32",
-        help="half precision stores a release in half the space (default: float32)",
-    )
+    _add_dtypes(convert)
     convert.set_defaults(run=_convert)
 
     prune = commands.add_parser("prune", help="a smaller model, of the word pieces that you use")
@@ -78,28 +68,11 @@ def _run(arguments: Sequence[str] | None) -> None:
         metavar="CODE",
         help="languages all of whose scripts' pieces stay, as fr or fra",
     )
+    _add_dtypes(prune)
     prune.set_defaults(run=_prune)
 
     flags = parser.parse_args(arguments)
     flags.run(flags)
-
-
-def _encode(flags: argparse.Namespace) -> None:
-    sentences = list(read_lines(flags.file))
-    if not os.path.isdir(os.path.dirname(os.path.abspath(flags.output))):
-        raise FileNotFoundError(f"There is no directory to write {flags.output!r} to.")
-    embeddings = _load(flags.model).encode(sentences)
-    # Beside the output and then renamed, so that half a file never has its name.
-    unfinished = f"{flags.output}.unfinished"
-    try:
-        with open(unfinished, "wb") as file:
-            np.save(file, embeddings)
-        os.replace(unfinished, flags.output)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
-    print(f"{flags.output}: float32 {list(embeddings.shape)}")
 
 
 def _similarity(flags: argparse.Namespace) -> None:
@@ -108,28 +81,38 @@ def _similarity(flags: argparse.Namespace) -> None:
         sys.stdout.write("\t".join(f"{cosine:.4f}" for cosine in row) + "\n")
 
 
+def _add_dtypes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="half precision stores a release in half the space (default: that of --compute-dtype)",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        choices=("float32", "bfloat16"),
+        help="what the release computes in; its outputs are float32 (default: float32)",
+    )
+
+
+def _dtypes(flags: argparse.Namespace) -> dict[str, str]:
+    given = {name: getattr(flags, name) for name in ("weights_dtype", "compute_dtype")}
+    return {name: dtype for name, dtype in given.items() if dtype is not None}
+
+
 def _convert(flags: argparse.Namespace) -> None:
-    from labse_tf.conversion import convert, cosines_with
+    from labse_tf.conversion import convert, describe_cosines
     from labse_tf.saved_model import size_on_disk
 
     model = convert(
-        flags.source,
-        flags.destination,
-        flags.to,
-        vocab_file=flags.vocab,
-        weights_dtype=flags.weights_dtype,
+        flags.source, flags.destination, flags.to, vocab_file=flags.vocab, **_dtypes(flags)
     )
     config = model.encoder.config
     print(
         f"{flags.destination}: {flags.to}, {config.num_layers} layers of {config.hidden_size}, "
         f"{config.vocab_size:,} word pieces, {size_on_disk(flags.destination) / 1e6:,.1f} MB"
     )
-    if flags.weights_dtype != "float32":
-        cosines = cosines_with(model, flags.weights_dtype)
-        print(
-            f"cosine of {flags.weights_dtype} with float32: mean {cosines.mean():.7f}, lowest "
-            f"{cosines.min():.7f} ({len(cosines)} random sequences of word pieces)"
-        )
+    if dtypes := _dtypes(flags):
+        print(describe_cosines(model, **dtypes))
 
 
 def _prune(flags: argparse.Namespace) -> None:
@@ -142,6 +125,7 @@ def _prune(flags: argparse.Namespace) -> None:
         min_count=flags.min_count,
         keep_file=flags.keep,
         languages=flags.keep_languages,
+        **_dtypes(flags),
     )
     print("\n".join(lines))
 

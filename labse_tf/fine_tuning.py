@@ -18,6 +18,7 @@ from labse_tf.optimization import WarmupLinearDecay, adamw
 from labse_tf.pairs import read_pairs
 from labse_tf.ranking import DEFAULT_MARGIN, DEFAULT_SCALE, AdditiveMarginRankingLoss
 from labse_tf.training_state import TrainingState
+from labse_tf.weights import weights_dtype_of
 
 
 def _option(default, help: str):
@@ -89,13 +90,19 @@ def fine_tune(
 
     Raises:
         FloatingPointError: the loss was not finite; the last good checkpoint stays.
-        ValueError, FileNotFoundError: of `read_pairs`, or `workdir` holds another run.
+        ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
+            model was loaded to embed only, in bfloat16 or with another backend.
 
     Example:
         >>> model = labse_tf.load("release")
         >>> labse_tf.fine_tune(model, ["de-en.tsv"], labse_tf.FineTuningConfig(steps=1000), "run")
         >>> model.save("tuned")
     """
+    if model.backend is not None or weights_dtype_of(model.encoder) != "float32":
+        raise ValueError(
+            "This model was loaded to embed only. Load it without `precision` and `backend` to "
+            "train it."
+        )
     weights = model.encoder.trainable_weights
     strategy = getattr(weights[0], "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope():

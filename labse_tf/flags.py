@@ -46,7 +46,7 @@ def run_program(main: Callable[[list[str] | None], None]) -> None:
     """Runs a program; what a user did wrong is one line on stderr and exit status 2."""
     try:
         main(None)
-    except (OSError, ValueError, TypeError, FloatingPointError) as error:
+    except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -170,37 +170,35 @@ class LaBSE:
             raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
         if precision not in self._windows:
             if self.backend is None:
-                embed = _embedder(self.preprocessor, computing_in(self.encoder, precision))
+                embed = _TensorFlow(self.preprocessor, computing_in(self.encoder, precision))
             else:
                 embed = self.backend.embedder(self.preprocessor, precision)
             self._windows[precision] = Windows(self.preprocessor, embed)
         return self._windows[precision]
 
 
-def _embedder(preprocessor: Preprocessor, encoder: Encoder) -> Callable:
-    """What embeds some rows of a window by TensorFlow; see `Windows`."""
+class _TensorFlow:
+    """Embeds some rows of a window; see `labse_tf.encoding.Windows`."""
 
-    def embed(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        packed = preprocessor.pack([tf.gather(pieces, rows)], width)
-        return tf.math.l2_normalize(encoder(packed, pooled_only=True)["default"], axis=1)
+    def __init__(self, preprocessor: Preprocessor, encoder: Encoder):
+        @tf.function(
+            input_signature=[
+                tf.RaggedTensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int64),
+                tf.TensorSpec([], tf.int32),
+            ]
+        )
+        def graph(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+            packed = preprocessor.pack([tf.gather(pieces, rows)], width)
+            return tf.math.l2_normalize(encoder(packed, pooled_only=True)["default"], axis=1)
 
-    graph = tf.function(
-        embed,
-        input_signature=[
-            tf.RaggedTensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None], tf.int64),
-            tf.TensorSpec([], tf.int32),
-        ],
-    )
+        self.graph = graph
 
-    def run(pieces, rows, width) -> np.ndarray:
+    def __call__(self, pieces, rows, width) -> np.ndarray:
         try:
-            return graph(pieces, rows, width).numpy()
+            return self.graph(pieces, rows, width).numpy()
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(
                 f"A batch of {len(rows)} sentences of {width} tokens did not fit in memory; give a "
                 f"smaller `batch_tokens`: {error.message}"
             ) from error
-
-    run.graph = graph
-    return run

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
+from labse_tf.conversion import describe_cosines
 from labse_tf.loading import load
 from labse_tf.preprocessing import read_vocabulary
 from labse_tf.pruning import changed_tokens, count_usage, prune
@@ -23,6 +24,7 @@ def prune_release(
     min_count: int = 1,
     keep_file: str | os.PathLike | None = None,
     languages: Sequence[str] = (),
+    **dtypes: str,
 ) -> list[str]:
     """Writes a release of a model with the word pieces that a corpus uses.
 
@@ -33,9 +35,12 @@ def prune_release(
         min_count: how often a piece must occur.
         keep_file: pieces that stay in any case, one a line.
         languages: ISO codes; pieces whose letters are of these languages' scripts stay.
+        dtypes: `weights_dtype` and `compute_dtype` of the release, see
+            `labse_tf.saved_model.write_release`.
 
     Returns:
-        The lines of a table: before and after, and how many tokens of the corpus change.
+        The lines of a table: before and after, and how many tokens of the corpus change; and what
+        the dtypes cost.
 
     Raises:
         FileExistsError: `destination` exists.
@@ -56,7 +61,7 @@ def prune_release(
     total, changed = changed_tokens(
         model.preprocessor, pruned.preprocessor, _progress(corpus, "comparing", usage.sentences)
     )
-    pruned.save(destination)
+    pruned.save(destination, **dtypes)
 
     def row(name: str, before: float, after: float, form: str) -> str:
         return f"{name:18}{before:>16{form}}{after:>16{form}}{after / before:>9.1%}"
@@ -73,6 +78,8 @@ def prune_release(
         f"{changed:,} of the {total:,} tokens of {usage.sentences:,} sentences change "
         f"({changed / max(total, 1):.2%})"
     )
+    if dtypes:
+        lines.append(describe_cosines(pruned, **dtypes))
     return lines
 
 
