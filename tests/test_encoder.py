@@ -147,6 +147,16 @@ def test_mixed_bfloat16_is_near_and_float32_outside():
         assert cosines.min() < 1 - 1e-7  # it did compute in bfloat16
 
 
+@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_pooled_only_is_the_same(layers, pooling):
+    config = dataclasses.replace(CONFIG, num_layers=layers, pooling=pooling)
+    encoder = randomised(Encoder(config))
+    whole, pooled = encoder(packed()), encoder(packed(), pooled_only=True)
+    assert set(pooled) == {"default", "pooled_output"}
+    np.testing.assert_allclose(pooled["default"], whole["default"], atol=1e-6)
+
+
 def test_padding_changes_nothing():
     encoder = randomised(Encoder(CONFIG))
     narrow, wide = packed(lengths=(5, 3), width=5), packed(lengths=(5, 3), width=5)

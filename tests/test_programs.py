@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,12 @@ SHAPE = ["--num-layers", "0", "--hidden-size", "32", "--num-heads", "4", "--drop
 STEPS = ["--batch-size", "64", "--learning-rate", "5e-3", "--warmup-steps", "2", "--scale", "20"]
 
 
-def run(*command, status=0):
+def run(*command, status=0, stdin=None):
     """stdout of a command that ends with `status`; else of stderr, its last line."""
     process = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+        [str(part) for part in command],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, input=stdin,
+    )  # fmt: skip
     assert process.returncode == status, process.stderr[-3000:]
     return process.stdout if status == 0 else process.stderr.strip().splitlines()[-1]
 
@@ -31,8 +33,8 @@ def program(name, *arguments, status=0):
     return run(sys.executable, "-m", name, *arguments, status=status)
 
 
-def labse(*arguments, status=0):
-    return run(Path(sys.executable).parent / "labse", *arguments, status=status)
+def labse(*arguments, **options):
+    return run(Path(sys.executable).parent / "labse", *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,63 @@ def test_labse_encode_and_similarity(line, tmp_path):
     cosines = [[float(cell) for cell in row.split("\t")] for row in table.splitlines()]
     np.testing.assert_allclose(cosines, loaded.similarity(sentences, ["Tom"]), atol=6e-5)
     assert os.listdir(tmp_path) and not list(tmp_path.glob("*.unfinished"))
+
+
+def test_labse_encode_of_columns_fields_and_standard_input(line, tmp_path):
+    model = line["folder"] / "model"
+    sentences = ["Tom is here.", "", "Где Том?", "C'est moi."]
+    expected = labse_tf.load(model).encode(sentences)
+    (tmp_path / "1.tsv").write_text("".join(f"{i}\t{s}\n" for i, s in enumerate(sentences[:2])))
+    rows = [f"{i}\t{s}\tx" for i, s in enumerate(sentences[2:])]
+    (tmp_path / "2.tsv.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    jsonl = "".join(json.dumps({"text": s}) + "\n" for s in sentences)
+    (tmp_path / "a.jsonl").write_text(jsonl)
+
+    def encode(output, *arguments, **options):
+        return labse(
+            "encode", *arguments, "--model", model, "--output", tmp_path / output, **options
+        )
+
+    files = [tmp_path / "1.tsv", tmp_path / "2.tsv.gz"]
+    encode("1.npy", *files, "--column", "2")
+    np.testing.assert_allclose(np.load(tmp_path / "1.npy"), expected, atol=1e-6)
+    output = encode("2.npy", tmp_path / "a.jsonl", "--field", "text", "--dtype", "float16")
+    assert "float16 [4, 32]" in output
+    np.testing.assert_allclose(np.load(tmp_path / "2.npy"), expected, atol=1e-3)
+    fast = ["--backend", "openvino", "--precision", "bfloat16"]
+    encode("3.npy", "-", *fast, stdin="\n".join(sentences))
+    cosines = np.sum(np.load(tmp_path / "3.npy") * expected, axis=1)
+    assert 0.9995 < cosines.min() < cosines.max() < 1 - 1e-7
+
+    # A bad line, then mended: the rows before it are kept and not embedded again.
+    (tmp_path / "a.jsonl").write_text(jsonl.replace('"text": "C', '"txt": "C'))
+    message = encode("4.npy", tmp_path / "a.jsonl", "--field", "text", status=2)
+    assert message.startswith(f"error: {tmp_path / 'a.jsonl'}:4: there is no field 'text'")
+    assert np.load(tmp_path / "4.npy.unfinished").shape == (3, 32)
+    message = encode("4.npy", tmp_path / "a.jsonl", "--field", "text", status=2)
+    assert "4.npy.unfinished' is left from a run that was interrupted" in message
+    (tmp_path / "a.jsonl").write_text(jsonl)
+    encode("4.npy", tmp_path / "a.jsonl", "--field", "text", "--resume")
+    np.testing.assert_allclose(np.load(tmp_path / "4.npy"), expected, atol=1e-6)
+
+    message = encode("5.npy", *files, status=2)
+    assert message == f"error: {str(files[0])!r}: say with --column where its sentences are."
+    message = encode("4.npy", *files, "--column", "2", status=2)
+    assert "4.npy' exists" in message
+    message = encode("5.npy", *files, "--column", "3", status=2)
+    assert "1.tsv:1: there is no column 3" in message
+    message = encode("no/5.npy", *files, "--column", "2", status=2)
+    assert "no directory to write" in message
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_exporting_in_bfloat16_says_what_it_costs(line, tmp_path):
+    output = program(
+        "export.saved_model", line["folder"] / "1-layer", tmp_path / "half",
+        "--compute-dtype", "bfloat16",
+    )  # fmt: skip
+    found = re.search(r"compute in bfloat16: cosine .* lowest ([\d.]+) \((\d,\d+) sent", output)
+    assert 0.9995 < float(found[1]) < 1 and found[2] == "2,600"
 
 
 def test_labse_errors(line, tmp_path):

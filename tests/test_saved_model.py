@@ -133,6 +133,54 @@ def test_training_turns_dropout_on(seen):
     assert np.abs(seen["layer/training"] - seen["layer/not training"]).max() > 1e-2
 
 
+def test_many_sentences_in_one_call(release, model):
+    """More than one batch inside, and gradients through all of them."""
+    rng = np.random.default_rng(0)
+    words = "the cat Tom green a s".split()
+    sentences = [" ".join(rng.choice(words, rng.integers(0, 22))) for _ in range(700)]
+    assert model.preprocessor.word_pieces(sentences).flat_values.shape[0] > 4096
+    served = tf.saved_model.load(str(release))
+    expected = model.encode(sentences)
+    np.testing.assert_allclose(served(tf.constant(sentences)), expected, atol=2e-6)
+    some = tf.constant(sentences[:90])
+    direction = tf.constant(rng.normal(size=[90, model.dim]), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        looped = tf.reduce_sum(served(some) * direction)
+        outputs = served.encoder(served.preprocessor(some))["default"]
+        whole = tf.reduce_sum(tf.math.l2_normalize(outputs, axis=1) * direction)
+    for weight in served.trainable_variables:
+        pair = [tf.convert_to_tensor(tape.gradient(y, weight)) for y in (looped, whole)]
+        np.testing.assert_allclose(*pair, atol=2e-4, err_msg=weight.name)
+
+
+@pytest.mark.parametrize("weights_dtype", [None, "float32"])
+def test_computing_in_bfloat16(model, tmp_path, weights_dtype):
+    model.save(tmp_path / "half", compute_dtype="bfloat16", weights_dtype=weights_dtype)
+    served = tf.saved_model.load(str(tmp_path / "half"))
+    stored = weights_dtype or "bfloat16"
+    assert {v.dtype.name for v in served.variables} == {"float32", stored}
+    sentences = tf.constant(LONGER)
+    expected = unit(outputs(model)["default"].numpy())
+    encoded = served.encoder(served.preprocessor(sentences))
+    found = {
+        "root": served(sentences),
+        "serving": served.signatures["serving_default"](sentences=sentences)["embeddings"],
+        "encoder": tf.math.l2_normalize(encoded["default"], axis=1),
+    }
+    for name, rows in found.items():
+        assert rows.dtype == tf.float32
+        cosines = np.sum(rows * expected, axis=1)
+        assert 0.9995 < cosines.min() < cosines.max() < 1 - 1e-7, name
+    assert encoded["sequence_output"].dtype == tf.float32
+    # Read back, it is trainable and computes in float32.
+    again = labse_tf.load(tmp_path / "half")
+    assert {w.dtype.name for w in again.encoder.weights} == {"float32"}
+    atol = 2e-6 if stored == "float32" else 0.05
+    np.testing.assert_allclose(again.encode(LONGER), expected, atol=atol)
+    with pytest.raises(ValueError, match=r"`compute_dtype` \(='float16'\) must be one of"):
+        model.save(tmp_path / "other", compute_dtype="float16")
+
+
 @pytest.mark.parametrize("name", ["trained", "mirrored"])
 def test_a_step_moves_every_weight(seen, model, name):
     assert seen["frozen weights"] == 0
