@@ -8,6 +8,7 @@ the fused projection with `tf.unstack` is nine times cheaper than by indexing.
 from __future__ import annotations
 
 import functools
+import typing
 
 import tensorflow as tf
 import tf_keras
@@ -81,6 +82,27 @@ class LayerNorm(tf_keras.layers.Layer):
         return tf.cast(tf.nn.bias_add(normal * self.scale, self.offset), self.compute_dtype)
 
 
+class Packing(typing.NamedTuple):
+    """The tokens of a padded batch, one after another, so that padding costs no work.
+
+    All but attention treats each token by itself.
+
+    Attributes:
+        places: int64 [tokens], where in the padded batch * width places each token stands.
+        rows: int32 [batch * width], which token stands in a place; anything where none does.
+    """
+
+    places: tf.Tensor
+    rows: tf.Tensor
+
+    @classmethod
+    def of(cls, mask: tf.Tensor) -> Packing:
+        """Of a mask, int32 [batch, width]; the first place is kept, whatever its mask."""
+        first = tf.range(shape_of(mask)[1]) == 0
+        kept = tf.reshape((mask > 0) | first, [-1])
+        return cls(tf.where(kept)[:, 0], tf.cumsum(tf.cast(kept, tf.int32)) - 1)
+
+
 class Embeddings(tf_keras.layers.Layer):
     """Word, position and type embeddings, summed and normalised: ids [batch, width] -> tokens."""
 
@@ -105,14 +127,15 @@ class Embeddings(tf_keras.layers.Layer):
             self.layer_norm = LayerNorm(config, dtype=kwargs.get("dtype"), name="layer_norm")
         self.built = True
 
-    def call(self, word_ids, type_ids, training=False, dropout_seed=None):
+    def call(self, word_ids, type_ids, training=False, dropout_seed=None, packing=None):
         batch, width = shape_of(word_ids)
         hidden = self._config.hidden_size
         x = tf.cast(tf.gather(self.word, word_ids), tf.float32) + tf.gather(self.type, type_ids)
         # As a bias of width * hidden: the gradient of a broadcast addition is a slow reduction.
         position = tf.reshape(self.position[:width], [width * hidden])
         x = tf.nn.bias_add(tf.reshape(x, [batch, width * hidden]), position)
-        x = self.layer_norm(tf.reshape(x, [batch * width, hidden]))
+        x = tf.reshape(x, [batch * width, hidden])
+        x = self.layer_norm(x if packing is None else tf.gather(x, packing.places))
         return dropout(x, self._config.dropout, dropout_seed, 0) if training else x
 
 
@@ -144,11 +167,26 @@ class TransformerLayer(tf_keras.layers.Layer):
             self.output_norm = LayerNorm(config, dtype=dtype, name="output_layer_norm")
         self.built = True
 
-    def call(self, x, attention_bias, training=False, dropout_seed=None, first_only=False):
-        """x [batch * width, hidden], attention_bias float32 [batch, 1, 1, width] -> as x.
+    def call(
+        self,
+        x: tf.Tensor,
+        attention_bias: tf.Tensor,
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+        packing: Packing | None = None,
+        first_only: bool = False,
+    ) -> tf.Tensor:
+        """Transforms tokens.
 
-        With `first_only` what comes out is [batch, hidden], the first token of each sentence, and
-        most of the work for the others is not done.
+        Args:
+            x: [tokens, hidden], batch * width of them, or those of `packing`.
+            attention_bias: float32 [batch, 1, 1, width].
+            training, dropout_seed: see `Encoder`.
+            packing: which tokens x holds.
+            first_only: whether only the first token of each sentence is wanted; with a packing.
+
+        Returns:
+            as x; with `first_only`, [batch, hidden].
         """
 
         def drop(y: tf.Tensor, site: int) -> tf.Tensor:
@@ -158,17 +196,21 @@ class TransformerLayer(tf_keras.layers.Layer):
         heads, size = self._config.num_heads, self._config.head_size
         batch, _, _, width = shape_of(attention_bias)
 
-        qkv = tf.reshape(self.qkv(x), [batch, width, 3, heads, size])
+        qkv = self.qkv(x)
+        if packing is not None:
+            qkv = tf.gather(qkv, packing.rows)
+        qkv = tf.reshape(qkv, [batch, width, 3, heads, size])
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), axis=0)
-        tokens = batch * width
         if first_only:
-            query, tokens = query[:, :, :1], batch
-            x = tf.reshape(x, [batch, width, heads * size])[:, 0]
+            query = query[:, :, :1]
+            x = tf.gather(x, tf.gather(packing.rows, tf.range(batch) * width))
         scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
         weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
         weights = drop(tf.cast(weights, self.compute_dtype), 0)
         context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        context = tf.reshape(context, [tokens, heads * size])
+        context = tf.reshape(context, [batch * (1 if first_only else width), heads * size])
+        if packing is not None and not first_only:
+            context = tf.gather(context, packing.places)
         x = self.attention_norm(x + drop(self.attention_output(context), 1))
 
         y = ACTIVATIONS[self._config.activation](self.intermediate(x))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from labse_tf.batching import DEFAULT_BATCH_TOKENS, next_batch
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
 
@@ -28,14 +27,10 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
 
     def embed_sentences(sentences: tf.Tensor, training: bool = False) -> tf.Tensor:
         pieces = preprocessor.word_pieces(sentences)
-        lengths = tf.cast(pieces.row_lengths(), tf.int32) + 2
-        lengths = tf.minimum(lengths, preprocessor.seq_length)
-        if not training:
-            dim = encoder.config.hidden_size
-            return _in_batches(lambda *x: embed(preprocessor.pack(*x)), dim, pieces, lengths)
-        # All at once, as wide as the longest sentence: gradients through a loop keep every batch.
-        width = tf.reduce_max(tf.concat([[2], lengths], 0))
-        return embed(preprocessor.pack([pieces], width), training=True)
+        # As wide as the longest sentence; what padding there is costs next to nothing.
+        longest = tf.cast(tf.reduce_max(tf.concat([[0], pieces.row_lengths()], 0)), tf.int32) + 2
+        width = tf.minimum(longest, preprocessor.seq_length)
+        return embed(preprocessor.pack([pieces], width), training)
 
     encoder_api = encoder_weights(encoder)
     encoder_api.__call__ = _traced(
@@ -64,34 +59,6 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
         return {"embeddings": embed(packed)}
 
     return root, {"serving_default": serve_sentences, "token_ids": serve_token_ids}
-
-
-def _in_batches(
-    embed: Callable, dim: int, pieces: tf.RaggedTensor, lengths: tf.Tensor
-) -> tf.Tensor:
-    """Embeds rows in batches of like length (`labse_tf.batching`), one after another.
-
-    A request of one short sentence is one batch; one long sentence among many short ones costs
-    what it is long; and a thousand sentences take the memory of one batch.
-    """
-    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
-    falling = tf.gather(lengths, order)
-    found = tf.TensorArray(
-        tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, dim]
-    )
-
-    def embed_next(count, start, found):
-        end, width = next_batch(falling, start, DEFAULT_BATCH_TOKENS)
-        batch = embed([tf.gather(pieces, order[start:end])], width)
-        return count + 1, end, found.write(count, batch)
-
-    _, _, found = tf.while_loop(
-        lambda count, start, _: start < tf.size(order),
-        embed_next,
-        (0, 0, found),
-        parallel_iterations=1,
-    )
-    return tf.gather(found.concat(), tf.math.invert_permutation(order))
 
 
 def _traced(function: Callable, inputs) -> tf.types.experimental.PolymorphicFunction:

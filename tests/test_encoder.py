@@ -149,12 +149,26 @@ def test_mixed_bfloat16_is_near_and_float32_outside():
 
 @pytest.mark.parametrize("layers", [0, 1, 3])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_pooled_only_is_the_same(layers, pooling):
+def test_pooled_only_is_the_same_and_so_are_its_gradients(layers, pooling):
     config = dataclasses.replace(CONFIG, num_layers=layers, pooling=pooling)
     encoder = randomised(Encoder(config))
-    whole, pooled = encoder(packed()), encoder(packed(), pooled_only=True)
-    assert set(pooled) == {"default", "pooled_output"}
-    np.testing.assert_allclose(pooled["default"], whole["default"], atol=1e-6)
+    inputs = packed()
+    mask = inputs["input_mask"].numpy()
+    mask[2, 3] = mask[3, 0] = 0  # a hole, and a first token that nothing may look at
+    inputs["input_mask"] = tf.constant(mask)
+    direction = tf.constant(np.random.default_rng(0).normal(size=[4, config.hidden_size]))
+    values, gradients = [], []
+    for pooled_only in (False, True):
+        with tf.GradientTape() as tape:
+            outputs = encoder(inputs, pooled_only=pooled_only)
+            loss = tf.reduce_sum(outputs["default"] * tf.cast(direction, tf.float32))
+        values.append(outputs["default"])
+        found = tape.gradient(loss, encoder.trainable_variables)
+        gradients.append([tf.convert_to_tensor(g).numpy() for g in found])
+    assert set(outputs) == {"default", "pooled_output"}
+    np.testing.assert_allclose(*values, atol=2e-6)
+    for whole, pooled, weight in zip(*gradients, encoder.trainable_variables, strict=True):
+        np.testing.assert_allclose(pooled, whole, atol=2e-5, err_msg=weight.name)
 
 
 def test_padding_changes_nothing():

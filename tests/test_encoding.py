@@ -60,12 +60,12 @@ def test_plan_against_python(lengths, batch_tokens):
 def test_one_long_sentence_does_not_widen_the_others():
     lengths = [150] + [12] * 64
     ends, widths = batching.plan(tf.constant(lengths), 4096)
-    assert (ends.numpy().tolist(), widths.numpy().tolist()) == ([1, 65], [150, 12])
+    assert (ends.numpy().tolist(), widths.numpy().tolist()) == ([2, 65], [150, 12])
     # Nor are lengths that fall slowly cut to pieces.
     lengths = sorted(np.random.default_rng(0).integers(8, 24, 4000).tolist(), reverse=True)
     ends, widths = (x.numpy() for x in batching.plan(tf.constant(lengths), 4096))
     padded = np.sum(np.diff(ends, prepend=0) * widths)
-    assert padded < 1.06 * sum(lengths) and len(ends) < 40
+    assert padded < 1.1 * sum(lengths) and len(ends) < 30
 
 
 def test_lists_generators_and_files(model, tmp_path, small_windows):

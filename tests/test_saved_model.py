@@ -134,22 +134,21 @@ def test_training_turns_dropout_on(seen):
 
 
 def test_many_sentences_in_one_call(release, model):
-    """More than one batch inside, and gradients through all of them."""
+    """Of all lengths, and with the gradients of the encoder by itself."""
     rng = np.random.default_rng(0)
     words = "the cat Tom green a s".split()
-    sentences = [" ".join(rng.choice(words, rng.integers(0, 22))) for _ in range(700)]
-    assert model.preprocessor.word_pieces(sentences).flat_values.shape[0] > 4096
+    sentences = [" ".join(rng.choice(words, rng.integers(0, 22))) for _ in range(300)]
     served = tf.saved_model.load(str(release))
     expected = model.encode(sentences)
     np.testing.assert_allclose(served(tf.constant(sentences)), expected, atol=2e-6)
     some = tf.constant(sentences[:90])
     direction = tf.constant(rng.normal(size=[90, model.dim]), tf.float32)
     with tf.GradientTape(persistent=True) as tape:
-        looped = tf.reduce_sum(served(some) * direction)
+        packed = tf.reduce_sum(served(some) * direction)
         outputs = served.encoder(served.preprocessor(some))["default"]
         whole = tf.reduce_sum(tf.math.l2_normalize(outputs, axis=1) * direction)
     for weight in served.trainable_variables:
-        pair = [tf.convert_to_tensor(tape.gradient(y, weight)) for y in (looped, whole)]
+        pair = [tf.convert_to_tensor(tape.gradient(y, weight)) for y in (packed, whole)]
         np.testing.assert_allclose(*pair, atol=2e-4, err_msg=weight.name)
 
 
