@@ -42,6 +42,7 @@ class Windows:
 
         self._tokenize = tf.function(
             tokenize,
+            autograph=False,
             input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)],
         )
 

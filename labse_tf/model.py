@@ -182,11 +182,12 @@ class _TensorFlow:
 
     def __init__(self, preprocessor: Preprocessor, encoder: Encoder):
         @tf.function(
+            autograph=False,  # nothing here is for it, and converting the layers takes seconds
             input_signature=[
                 tf.RaggedTensorSpec([None, None], tf.int32),
                 tf.TensorSpec([None], tf.int64),
                 tf.TensorSpec([], tf.int32),
-            ]
+            ],
         )
         def graph(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
             packed = preprocessor.pack([tf.gather(pieces, rows)], width)

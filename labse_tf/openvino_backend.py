@@ -54,11 +54,12 @@ class OpenVINO:
         own = threading.local()  # an inference request serves one thread
 
         @tf.function(
+            autograph=False,
             input_signature=[
                 tf.RaggedTensorSpec([None, None], tf.int32),
                 tf.TensorSpec([None], tf.int64),
                 tf.TensorSpec([], tf.int32),
-            ]
+            ],
         )
         def pack(pieces, rows, width):
             packed = preprocessor.pack([tf.gather(pieces, rows)], width)

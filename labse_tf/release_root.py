@@ -49,11 +49,11 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
         api.trainable_variables = list(encoder.trainable_weights)
         api.regularization_losses = []
 
-    @tf.function(input_signature=[names])
+    @tf.function(autograph=False, input_signature=[names])
     def serve_sentences(sentences):
         return {"embeddings": embed_sentences(sentences)}
 
-    @tf.function(input_signature=[ids[name] for name in INPUTS])
+    @tf.function(autograph=False, input_signature=[ids[name] for name in INPUTS])
     def serve_token_ids(input_word_ids, input_mask, input_type_ids):
         packed = dict(zip(INPUTS, (input_word_ids, input_mask, input_type_ids), strict=True))
         return {"embeddings": embed(packed)}
@@ -62,7 +62,7 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
 
 
 def _traced(function: Callable, inputs) -> tf.types.experimental.PolymorphicFunction:
-    function = tf.function(function)
+    function = tf.function(function, autograph=False)
     for training in (False, True):
         function.get_concrete_function(inputs, training=training)
     return function
@@ -75,7 +75,9 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
     pieces = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
 
     tokenize = tf.train.Checkpoint()
-    tokenize.__call__ = tf.function(preprocessor.tokenize, input_signature=[sentences])
+    tokenize.__call__ = tf.function(
+        preprocessor.tokenize, autograph=False, input_signature=[sentences]
+    )
     tokenize.get_special_tokens_dict = tf.function(
         lambda: {k: tf.constant(v, tf.int32) for k, v in preprocessor.special_tokens.items()},
         input_signature=[],
@@ -95,5 +97,5 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
         table=preprocessor.table,
         table_initializer=preprocessor.table_initializer,
     )
-    api.__call__ = tf.function(preprocessor.__call__, input_signature=[sentences])
+    api.__call__ = tf.function(preprocessor.__call__, autograph=False, input_signature=[sentences])
     return api
