@@ -52,4 +52,7 @@ def next_batch(
     allowed = tf.maximum(_BATCH_COST, width * tf.range(1, tf.size(candidates) + 1) // 16)
     # Up to the first row that is too short; those behind it are shorter still.
     fits = tf.math.cumprod(tf.cast(padding <= allowed, tf.int32))
-    return start + tf.reduce_sum(fits), width
+    count = tf.reduce_sum(fits)
+    # Few different shapes: for each that occurs oneDNN compiles and keeps the attention's matmuls.
+    count = tf.where(count > 32, count // 32 * 32, count)
+    return start + count, width

@@ -88,7 +88,9 @@ class Packing(typing.NamedTuple):
     All but attention treats each token by itself.
 
     Attributes:
-        places: int64 [tokens], where in the padded batch * width places each token stands.
+        places: int32 [tokens], where in the padded batch * width places each token stands; if they
+            are many, the first one again behind the last, up to a multiple of 64: for each number
+            of tokens that occurs oneDNN compiles its matmuls, and keeps them.
         rows: int32 [batch * width], which token stands in a place; anything where none does.
     """
 
@@ -100,7 +102,10 @@ class Packing(typing.NamedTuple):
         """Of a mask, int32 [batch, width]; the first place is kept, whatever its mask."""
         first = tf.range(shape_of(mask)[1]) == 0
         kept = tf.reshape((mask > 0) | first, [-1])
-        return cls(tf.where(kept)[:, 0], tf.cumsum(tf.cast(kept, tf.int32)) - 1)
+        places = tf.cast(tf.where(kept)[:, 0], tf.int32)
+        multiple = tf.where(tf.size(places) > 512, 64, 1)
+        places = tf.pad(places, [[0, -tf.size(places) % multiple]])
+        return cls(places, tf.cumsum(tf.cast(kept, tf.int32)) - 1)
 
 
 class Embeddings(tf_keras.layers.Layer):
