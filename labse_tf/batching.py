@@ -50,9 +50,8 @@ def next_batch(
     candidates = lengths[start : start + most]
     padding = tf.cumsum(width - candidates)
     allowed = tf.maximum(_BATCH_COST, width * tf.range(1, tf.size(candidates) + 1) // 16)
-    # Up to the first row that is too short; those behind it are shorter still.
-    fits = tf.math.cumprod(tf.cast(padding <= allowed, tf.int32))
-    count = tf.reduce_sum(fits)
+    # Once there is too much padding there is too much in all that follow: rows fall in length.
+    count = tf.reduce_sum(tf.cast(padding <= allowed, tf.int32))
     # Few different shapes: for each that occurs oneDNN compiles and keeps the attention's matmuls.
     count = tf.where(count > 32, count // 32 * 32, count)
     return start + count, width
