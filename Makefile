@@ -54,14 +54,18 @@ setup: .venv/installed .venv/installed-test .venv/installed-lint
 clean:
 	rm -rf .venv build
 
+# Some of tf-models-official's requirements are source packages, which an older pip builds with the
+# venv's own setuptools, and fails; by PEP 517 each build has its own.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
+
 # A venv that is there but whose installation failed is completed, not trusted.
 .venv/installed: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv on the PATH." \
 		"Name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 .venv/installed-%: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(PIP_INSTALL) --editable '.[$*]'
 	touch $@
