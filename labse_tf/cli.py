@@ -1,4 +1,4 @@
-"""The one console script: labse encode, similarity, convert, prune."""
+"""The one console script: labse encode, evaluate, similarity, convert, prune."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from labse_tf.encode_command import add_encode
+from labse_tf.evaluate_command import add_evaluate, joined
 from labse_tf.flags import run_program
 from labse_tf.sentence_files import read_lines
 
@@ -28,6 +29,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_encode(commands, MODEL_HELP)
+    add_evaluate(commands, MODEL_HELP)
 
     similarity = commands.add_parser("similarity", help="cosines of sentences")
     for name in ("a", "b"):
@@ -71,7 +73,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     _add_dtypes(prune)
     prune.set_defaults(run=_prune)
 
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_args(joined(sys.argv[1:] if arguments is None else list(arguments)))
     flags.run(flags)
 
 
