@@ -58,7 +58,8 @@ def test_nested_folds_step_by_step():
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_folds_of_the_training_set_step_by_step(classes):
-    train, test = (blobs(200, 1.5, classes, seed=seed) for seed in (0, 1))
+    # So small that the weakest regularisation is the best.
+    train, test = ((0.03 * x, y) for x, y in (blobs(200, 1.5, classes, seed=s) for s in (0, 1)))
     scores = []
     strengths = (0.5, 1, 2, 4, 8, 16, 32)
     for c in strengths:
@@ -69,6 +70,7 @@ def test_folds_of_the_training_set_step_by_step(classes):
             for a, b in split
         ]))  # fmt: skip
     best = int(np.argmax(np.round(100 * np.array(scores), 2)))
+    assert strengths[best] > 8
     model = LogisticRegression(C=strengths[best], max_iter=5000, tol=1e-8).fit(*train)
     found, validation = classification.folds_of_training(train, test, 5)
     np.testing.assert_array_equal(found, model.predict(test[0]))
@@ -99,7 +101,7 @@ def plain_layout(folder, rows=60):
         lines = [f"{i % 6} {questions[i % 6]} {i} ?" for i in range(rows)]
         write(folder / f"TREC.{split}.all", lines)
         pairs = ["\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String"]
-        pairs += [f'{i % 2}\t1\t2\tHe said "yes {i}\tA {i} {i % 2}' for i in range(rows)]
+        pairs += [f'{i % 2}\t1\t2\t"Yes {i}\tA {i} {i % 2}' for i in range(rows)]
         write(folder / f"msr_paraphrase_{split}.txt", pairs)
 
 
@@ -131,7 +133,7 @@ def test_pair_features_and_f1(tmp_path):
     for split in ("train", "test"):
         u, v = (
             by_hash([pair.format(i=i, y=i % 2) for i in range(60)])
-            for pair in ('He said "yes {i}', "A {i} {y}")
+            for pair in ('"Yes {i}', "A {i} {y}")
         )
         sides[split] = np.concatenate([np.abs(u - v), u * v], axis=1), np.arange(60) % 2
     predicted, validation = classification.folds_of_training(sides["train"], sides["test"], 5)
@@ -162,7 +164,7 @@ def test_the_original_layout_reads_the_same(tmp_path):
             old / f"MRPC/msr_paraphrase_{split}.txt",
             [
                 "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String",
-                '1\t1\t2\tHe said "yes.\tYes, he said.',
+                '1\t1\t2\t"Yes.\tYes, he said.',
             ],
         )
 
@@ -180,7 +182,7 @@ def test_the_original_layout_reads_the_same(tmp_path):
     assert task("SST-2") == dict.fromkeys(
         ("train", "validation", "test"), ([["a bad film"], ["a good film"]], [0, 1])
     )
-    assert task("MRPC")["test"] == ([['He said "yes.', "Yes, he said."]], [1])
+    assert task("MRPC")["test"] == ([['"Yes.', "Yes, he said."]], [1])
 
 
 def test_bad_input(tmp_path):

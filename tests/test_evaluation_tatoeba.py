@@ -85,11 +85,15 @@ def test_means_of_groups():
 
 
 def test_a_group_that_lacks_a_language_has_no_mean():
-    figures = Figures(Watch())
+    told = []
+    watch = Watch()
+    watch.found = lambda part, figures: told.append(part)
+    figures = Figures(watch)
     figures.add("deu", {"accuracy": 1.0})
     figures.add_mean("mean", ["deu", "fra"])
+    figures.add_mean("other mean", ["fra", "deu"])
     figures.add_mean("none", [])
-    assert figures.all == {"deu/accuracy": 1.0}
+    assert figures.all == {"deu/accuracy": 1.0} and told == ["deu"]
 
 
 def test_bundled_files():

@@ -142,3 +142,14 @@ def test_bad_input():
 def test_no_queries():
     scores, rows = nearest(np.empty([0, 48], np.float32), clustered(5), 2)
     assert (scores.shape, rows.shape) == ((0, 2), (0, 2))
+
+
+def test_the_bound_knows_that_a_result_is_rounded():
+    # Numbers that bfloat16 has, 1 to 2 in steps of 1/128, so that only products are rounded.
+    numbers = (1 + np.arange(128)[:, None] / 128).astype(np.float32)
+    rounding = retrieval._Rounding("bfloat16")
+    tile = tf.matmul(rounding.queries(numbers), rounding.candidates(numbers), transpose_b=True)
+    tile, exact = tf.cast(tile, tf.float32).numpy(), numbers * numbers.T
+    assert (exact - tile).max() > 2.0**-8
+    bounds = np.stack([rounding.undo(column, numbers) for column in tile.T], axis=1)
+    assert (exact <= bounds).all() and (bounds - tile).max() < 2.0**-6

@@ -97,7 +97,7 @@ def _tuned_on(name: str, names: list[str]) -> list[str]:
     """The sets on which the threshold for a set is chosen."""
     pair = name.split(".")[0]
     training = [other for other in names if re.fullmatch(rf"{pair}\.(training|train|dev)", other)]
-    return [other for other in training or names if other != name and name not in training]
+    return [other for other in training or names if other != name]
 
 
 class Ranked:

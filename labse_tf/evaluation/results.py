@@ -111,7 +111,10 @@ def write_json(results: Mapping[str, Any], output: str | os.PathLike) -> None:
 def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[str, Any]:
     return {
         "name": benchmark.name,
-        "options": dataclasses.asdict(benchmark),
+        "options": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(benchmark).items()
+        },
         "data": {
             "directory": None if data_dir is None else os.fspath(data_dir),
             "files": recorder.files,

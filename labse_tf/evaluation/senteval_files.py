@@ -95,7 +95,7 @@ def _label_last(path: str, number_of_file: int):
 
 def _paraphrases(path: str, number_of_file: int):
     """Quality, two ids, two strings; a header first. Quotation marks are of the text."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         next(rows, None)
         for row in rows:
