@@ -47,6 +47,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark
 	$(BIN)/python -m tests.benchmark.memory
 	$(BIN)/python -m tests.benchmark.streaming
+	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.speed --readme README.md
 
 setup: .venv/installed .venv/installed-test .venv/installed-lint

@@ -60,9 +60,11 @@ def test_what_was_measured_can_be_told(three, tmp_path):
     assert benchmark["scripts"] == {"jpn": "Latin"}  # "jpn 1" and so on, but for one
     assert results["system"]["labse_tf"] == labse_tf.__version__
     assert results["system"]["numpy"] == np.__version__
-    found = measure(lambda s: np.eye(len(s)), [(Tatoeba(languages=("kor",)), None)], model={})
+    found = measure(
+        lambda s: np.eye(len(s), 1000), [(Tatoeba(languages=("kor", "cmn")), None)], model={}
+    )
     (benchmark,) = found["benchmarks"]
-    assert benchmark["scripts"] == {"kor": "Hangul"}
+    assert benchmark["scripts"] == {"kor": "Hangul", "cmn": "Han"}
     assert benchmark["figures"]["kor/accuracy"] == 1
     assert benchmark["published"] == {}
 

@@ -58,12 +58,14 @@ class Recorder(Watch):
     def found(self, part: str, figures: Mapping[str, float]) -> None:
         for metric, value in figures.items():
             self.figures[f"{part}/{metric}"] = float(value)
-        self._say(f"{part:24} {'   '.join(f'{m} {shown(m, v)}' for m, v in figures.items())}")
+        if ">" not in part:  # of n-way retrieval's n * n pairs the report has a picture
+            self._say(f"{part:24} {'   '.join(f'{m} {shown(m, v)}' for m, v in figures.items())}")
 
     def script(self, part: str, sentences: Sequence[str]) -> None:
         counts = collections.Counter(s for text in sentences for s in scripts_in(text))
         if counts:
-            self.scripts[part] = counts.most_common(1)[0][0].capitalize()
+            script = counts.most_common(1)[0][0]  # as in Unicode's names of characters
+            self.scripts[part] = "Han" if script == "CJK" else script.capitalize()
 
     def published(self, part: str, metric: str, figures: Mapping[str, float]) -> None:
         if figures:
