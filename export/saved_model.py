@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.conversion import describe_cosines
 from labse_tf.flags import run_program
-from labse_tf.saved_model import size_on_disk
+from labse_tf.saved_model import size_on_disk, write_split
 from labse_tf.sentence_files import read_sentences
 from labse_tf.training_state import load_run
 from labse_tf.weights import PRECISIONS
@@ -26,7 +26,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", help="working directory of training.dual_encoder")
     parser.add_argument("release", help="directory to write")
     parser.add_argument("--step", type=int, help="checkpoint to export (default: the newest)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a release that exists")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--overwrite", action="store_true", help="replace a release that exists")
+    how.add_argument(
+        "--split",
+        action="store_true",
+        help="write two SavedModels instead, encoder/ and preprocessor/, which are called as "
+        "google/LaBSE/2 and its preprocessor",
+    )
     parser.add_argument(
         "--compute-dtype",
         choices=PRECISIONS,
@@ -44,7 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     flags = parser.parse_args(arguments)
     model = load_run(flags.run, flags.step)
-    model.save(flags.release, overwrite=flags.overwrite, compute_dtype=flags.compute_dtype)
+    if flags.split:
+        write_split(
+            flags.release, model.preprocessor, model.encoder, compute_dtype=flags.compute_dtype
+        )
+    else:
+        model.save(flags.release, overwrite=flags.overwrite, compute_dtype=flags.compute_dtype)
     print(f"{flags.release}: {size_on_disk(flags.release) / 1e6:.1f} MB")
     if flags.compute_dtype != "float32":
         sentences = [

@@ -16,6 +16,27 @@ def encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
     return tf.train.Checkpoint(weights=weights)
 
 
+def split_roots(
+    preprocessor: Preprocessor, encoder: Encoder, config_file: str
+) -> dict[str, tf.train.Checkpoint]:
+    """The objects of two SavedModels, as google/LaBSE/2 and its preprocessor are."""
+    ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
+
+    def call(inputs, training: bool = False):
+        if isinstance(inputs, dict):
+            return encoder(inputs, training=training)
+        # google/LaBSE/1: a list of ids, mask and types, and a pair of outputs.
+        outputs = encoder(dict(zip(INPUTS, inputs, strict=True)), training=training)
+        return outputs["pooled_output"], outputs["sequence_output"]
+
+    root = tf.train.Checkpoint(
+        encoder=encoder_weights(encoder), **_assets(preprocessor, config_file)
+    )
+    root.__call__ = _traced(call, ids, [ids[name] for name in INPUTS])
+    _for_keras_layer(root, encoder)
+    return {"encoder": root, "preprocessor": _preprocessor_api(preprocessor)}
+
+
 def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str):
     """The object that is saved, and its signatures."""
     names = tf.TensorSpec([None], tf.string, name="sentences")
@@ -39,15 +60,11 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
     root = tf.train.Checkpoint(
         encoder=encoder_api,
         preprocessor=_preprocessor_api(preprocessor),
-        vocab_file=tf.saved_model.Asset(preprocessor.vocab_file),
-        do_lower_case=tf.Variable(preprocessor.lower_case, trainable=False),
-        config_file=tf.saved_model.Asset(config_file),
+        **_assets(preprocessor, config_file),
     )
     root.__call__ = _traced(embed_sentences, names)
-    for api in (root, encoder_api):  # what hub.KerasLayer(trainable=True) looks for
-        api.variables = list(encoder.weights)
-        api.trainable_variables = list(encoder.trainable_weights)
-        api.regularization_losses = []
+    for api in (root, encoder_api):
+        _for_keras_layer(api, encoder)
 
     @tf.function(autograph=False, input_signature=[names])
     def serve_sentences(sentences):
@@ -61,10 +78,28 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
     return root, {"serving_default": serve_sentences, "token_ids": serve_token_ids}
 
 
-def _traced(function: Callable, inputs) -> tf.types.experimental.PolymorphicFunction:
+def _assets(preprocessor: Preprocessor, config_file: str) -> dict[str, object]:
+    """What a reader asks for beside the functions, under TF-Hub's names."""
+    return dict(
+        vocab_file=tf.saved_model.Asset(preprocessor.vocab_file),
+        do_lower_case=tf.Variable(preprocessor.lower_case, trainable=False),
+        config_file=tf.saved_model.Asset(config_file),
+    )
+
+
+def _for_keras_layer(api: tf.train.Checkpoint, encoder: Encoder) -> None:
+    """What hub.KerasLayer(trainable=True) looks for."""
+    api.variables = list(encoder.weights)
+    api.trainable_variables = list(encoder.trainable_weights)
+    api.regularization_losses = []
+
+
+def _traced(function: Callable, *forms) -> tf.types.experimental.PolymorphicFunction:
+    """A function that can be called with each form of inputs, with training False and True."""
     function = tf.function(function, autograph=False)
-    for training in (False, True):
-        function.get_concrete_function(inputs, training=training)
+    for inputs in forms:
+        for training in (False, True):
+            function.get_concrete_function(inputs, training=training)
     return function
 
 

@@ -18,8 +18,9 @@ import tensorflow as tf
 from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
 from labse_tf.preprocessing import Preprocessor
-from labse_tf.release_root import encoder_weights, release_root
+from labse_tf.release_root import encoder_weights, release_root, split_roots
 from labse_tf.unfinished import renamed_when_done
+from labse_tf.warmup import write_warmup
 from labse_tf.weights import PRECISIONS, computing_in, stored_as, unfilled_encoder
 
 CONFIG_FILE = "labse.json"
@@ -61,6 +62,57 @@ def write_release(
             of these.
     """
     path = os.path.abspath(path)
+    weights_dtype = _check_dtypes(weights_dtype, compute_dtype)
+    if os.path.lexists(path):
+        if not overwrite:
+            raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
+        if not is_release(path):
+            raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
+    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
+        exported = _reading_its_own(preprocessor, assets)
+        config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
+        encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
+        root, signatures = release_root(exported, encoder, config_file)
+        _save(root, unfinished, signatures, path)
+        write_warmup(unfinished)
+
+
+def write_split(
+    path: str | os.PathLike,
+    preprocessor: Preprocessor,
+    encoder: Encoder,
+    *,
+    weights_dtype: str | None = None,
+    compute_dtype: str = "float32",
+) -> None:
+    """Writes PATH/encoder and PATH/preprocessor, in place of Google's two modules.
+
+    They are called as google/LaBSE/2 and universal-sentence-encoder-cmlm/multilingual-preprocess/2
+    are, `encoder(preprocessor(sentences))["default"]`, and the encoder as google/LaBSE/1 as well:
+    with a list of ids, mask and types it returns the pooled and the sequence output.
+    `labse_tf.load` reads PATH/encoder.
+
+    Args:
+        path: a directory that does not exist; written whole or not at all.
+        preprocessor, encoder, weights_dtype, compute_dtype: as of `write_release`.
+
+    Raises:
+        FileExistsError: `path` exists.
+        OSError, ValueError: as of `write_release`.
+    """
+    weights_dtype = _check_dtypes(weights_dtype, compute_dtype)
+    if os.path.lexists(path):
+        raise FileExistsError(f"{os.fspath(path)!r} exists. Choose another path.")
+    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
+        exported = _reading_its_own(preprocessor, assets)
+        config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
+        encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
+        for name, root in split_roots(exported, encoder, config_file).items():
+            _save(root, os.path.join(unfinished, name), {}, path)
+
+
+def _check_dtypes(weights_dtype: str | None, compute_dtype: str) -> str:
+    """The dtype that weights are stored in."""
     weights_dtype = weights_dtype or compute_dtype
     for name, value, known in (
         ("compute_dtype", compute_dtype, PRECISIONS),
@@ -68,36 +120,48 @@ def write_release(
     ):
         if value not in known:
             raise ValueError(f"`{name}` (={value!r}) must be one of {known}.")
-    if os.path.lexists(path):
-        if not overwrite:
-            raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
-        if not is_release(path):
-            raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
-    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
-        # Assets keep their file names, so the vocabulary and its reader are made anew under one.
-        vocab_file = os.path.join(assets, VOCABULARY_FILE)
-        shutil.copyfile(preprocessor.vocab_file, vocab_file)
-        config_file = os.path.join(assets, CONFIG_FILE)
-        with open(config_file, "w", encoding="utf-8") as file:
-            json.dump(
-                {
-                    "format": FORMAT,
-                    "encoder": json.loads(encoder.config.to_json()),
-                    "seq_length": preprocessor.seq_length,
-                    "lower_case": preprocessor.lower_case,
-                    "weights_dtype": weights_dtype,
-                    "compute_dtype": compute_dtype,
-                },
-                file,
-                indent=2,
-            )
-        exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
-        encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
-        root, signatures = release_root(exported.reading_the_file(), encoder, config_file)
-        try:
-            tf.saved_model.save(root, unfinished, signatures)
-        except tf.errors.OpError as error:
-            raise OSError(f"{path!r} could not be written: {error.message}") from error
+    return weights_dtype
+
+
+def _reading_its_own(preprocessor: Preprocessor, folder: str) -> Preprocessor:
+    """A preprocessor that reads its vocabulary from a file in a folder when it is loaded."""
+    # Assets keep their file names, so the vocabulary and its reader are made anew under one.
+    vocab_file = os.path.join(folder, VOCABULARY_FILE)
+    shutil.copyfile(preprocessor.vocab_file, vocab_file)
+    exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
+    return exported.reading_the_file()
+
+
+def _write_config(
+    folder: str,
+    preprocessor: Preprocessor,
+    encoder: Encoder,
+    weights_dtype: str,
+    compute_dtype: str,
+) -> str:
+    """Writes what a reader needs beside weights and vocabulary; returns the file's name."""
+    config_file = os.path.join(folder, CONFIG_FILE)
+    with open(config_file, "w", encoding="utf-8") as file:
+        json.dump(
+            dict(
+                format=FORMAT,
+                encoder=json.loads(encoder.config.to_json()),
+                seq_length=preprocessor.seq_length,
+                lower_case=preprocessor.lower_case,
+                weights_dtype=weights_dtype,
+                compute_dtype=compute_dtype,
+            ),
+            file,
+            indent=2,
+        )
+    return config_file
+
+
+def _save(root, unfinished: str, signatures, path: str | os.PathLike) -> None:
+    try:
+        tf.saved_model.save(root, unfinished, signatures)
+    except tf.errors.OpError as error:
+        raise OSError(f"{os.fspath(path)!r} could not be written: {error.message}") from error
 
 
 def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:

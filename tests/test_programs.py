@@ -201,6 +201,19 @@ def test_exporting_in_bfloat16_says_what_it_costs(line, tmp_path):
     assert 0.9995 < float(found[1]) < 1 and found[2] == "2,600"
 
 
+def test_exporting_as_two_modules(line, tmp_path):
+    program("export.saved_model", line["folder"] / "1-layer", tmp_path / "split", "--split")
+    assert sorted(os.listdir(tmp_path / "split")) == ["encoder", "preprocessor"]
+    sentences = ["Où est la gare ?", "Где вокзал?"]
+    np.testing.assert_array_equal(
+        labse_tf.load(tmp_path / "split" / "encoder").encode(sentences),
+        labse_tf.load(line["folder"] / "model").encode(sentences),
+    )
+    message = program("export.saved_model", line["folder"] / "1-layer", tmp_path / "both",
+                      "--split", "--overwrite", status=2)  # fmt: skip
+    assert "not allowed with" in message
+
+
 def test_labse_errors(line, tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"good\nna\xefve\n")
     output = ["--output", tmp_path / "x.npy"]
