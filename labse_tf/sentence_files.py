@@ -11,8 +11,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 
-from labse_tf.pair_files import read_columns
-
 STDIN = "-"
 ERRORS = ("strict", "replace")
 _PAIRS = re.compile(r"\.(tsv|tfrecord)\b")
@@ -73,6 +71,8 @@ def read_sentences(path: str | os.PathLike) -> Iterator[str]:
         FileNotFoundError, ValueError: as `read_lines` and `read_columns`.
     """
     if _PAIRS.search(os.path.basename(path)):
+        from labse_tf.pair_files import read_columns  # TensorFlow takes seconds to import
+
         return itertools.chain.from_iterable(read_columns(path))
     return read_lines(path)
 
