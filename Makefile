@@ -48,6 +48,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.memory
 	$(BIN)/python -m tests.benchmark.streaming
 	$(BIN)/python -m tests.benchmark.neighbours
+	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.speed --readme README.md
 
 setup: .venv/installed .venv/installed-test .venv/installed-lint
