@@ -49,6 +49,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.streaming
 	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.serving
+	$(BIN)/python -m tests.benchmark.soak
 	$(BIN)/python -m tests.benchmark.speed --readme README.md
 
 setup: .venv/installed .venv/installed-test .venv/installed-lint

@@ -80,8 +80,9 @@ def _next_version(folder: str) -> Iterator[tuple[str, list[str]]]:
     # A name that is no number: the server passes over it.
     unfinished = tempfile.mkdtemp(prefix=".", suffix=".unfinished", dir=folder)
     try:
-        os.chmod(unfinished, 0o755)  # not mkdtemp's 0700, since the server has a user of its own
         yield unfinished, version
+        # Not 0700, mkdtemp's or the copied release's: the server has a user of its own.
+        os.chmod(unfinished, 0o755)
         while not version:
             path = os.path.join(folder, str(max([0, *_versions(folder)]) + 1))
             try:

@@ -67,7 +67,6 @@ def test_versions(release, tmp_path):
     assert version == str(tmp_path / "models" / "labse" / "8") and kept == []
     assert contents(tmp_path / "models" / "labse" / "1") == first
     assert not [n for n in os.listdir(tmp_path / "models" / "labse") if "unfinished" in n]
-    assert os.stat(version).st_mode & 0o777 == 0o755
     sentences = tf.constant(["Tom", "the cat"])
     np.testing.assert_array_equal(
         tf.saved_model.load(version)(sentences), tf.saved_model.load(str(release))(sentences)
@@ -91,6 +90,15 @@ def test_configuration_names_all_models(release, tmp_path):
     assert "v1/models/labse:predict" in readme and "up to 32 sentences" in readme
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.S)
     compile(code, "README.md", "exec")
+
+
+def test_the_servers_user_may_read_it(release, tmp_path):
+    shutil.copytree(release, tmp_path / "private")
+    os.chmod(tmp_path / "private", 0o700)
+    version, _ = add_version(tmp_path / "private", tmp_path / "models")
+    assert os.stat(version).st_mode & 0o777 == 0o755
+    for name in FILES:
+        assert os.stat(tmp_path / "models" / name).st_mode & 0o777 == 0o644
 
 
 def test_own_changes_are_kept(release, tmp_path):
