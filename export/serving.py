@@ -8,8 +8,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.flags import run_program
-from labse_tf.serving import NAME, add_version
-from labse_tf.warmup import BATCH_SIZES
+from labse_tf.serving import add_version
+from labse_tf.serving_files import BATCH_SIZES, NAME
 
 
 def main(arguments: list[str] | None = None) -> None:

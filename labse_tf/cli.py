@@ -1,4 +1,4 @@
-"""The one console script: labse encode, evaluate, similarity, convert, prune."""
+"""The one console script: labse encode, client, evaluate, similarity, convert, prune."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from labse_tf.client_command import add_client
 from labse_tf.encode_command import add_encode
 from labse_tf.evaluate_command import add_evaluate, joined
 from labse_tf.flags import run_program
@@ -29,6 +30,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     add_encode(commands, MODEL_HELP)
+    add_client(commands)
     add_evaluate(commands, MODEL_HELP)
 
     similarity = commands.add_parser("similarity", help="cosines of sentences")

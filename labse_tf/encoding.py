@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +12,6 @@ import tensorflow as tf
 from labse_tf.batching import DEFAULT_BATCH_TOKENS, plan
 from labse_tf.embedding_files import EmbeddingFile
 from labse_tf.preprocessing import Preprocessor
-from labse_tf.sentence_files import read_lines
 
 WINDOW = 4096  # sentences that are tokenised, sorted and written at a time
 
@@ -128,40 +126,3 @@ def pass_over(
                 f"of sentence {index}. Was it another model or precision, or other sentences? "
                 "Remove the file to start anew."
             )
-
-
-def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], int | None]:
-    """Sentences in UTF-8, and how many there are, if that is known.
-
-    Args:
-        sentences: strings, or the path of a text, a sentence a line. Those of a list are all
-            looked at before the first one is given; others when it is their turn.
-
-    Raises:
-        TypeError: it is one string, or a sentence is not (the message has its index).
-        ValueError: a sentence holds a lone surrogate, which has no UTF-8 form.
-    """
-    if isinstance(sentences, (str, bytes)):
-        raise TypeError(
-            f"`sentences` must be a list of strings, but it is one string: {sentences!r:.100}. "
-            "Put it in a list; the name of a file in pathlib.Path."
-        )
-    if isinstance(sentences, os.PathLike):
-        return _checked(read_lines(sentences)), None
-    if isinstance(sentences, (list, tuple)):
-        for _ in _checked(sentences):
-            pass
-    total = len(sentences) if hasattr(sentences, "__len__") else None
-    return _checked(sentences), total
-
-
-def _checked(sentences: Iterable[str]) -> Iterator[bytes]:
-    for index, sentence in enumerate(sentences):
-        if not isinstance(sentence, str):
-            raise TypeError(
-                f"Sentence {index} is not a string, but {type(sentence).__name__}: {sentence!r}."
-            )
-        try:
-            yield sentence.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(f"Sentence {index} cannot be written as UTF-8: {error}.") from error

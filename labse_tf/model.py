@@ -14,9 +14,9 @@ from tqdm import tqdm
 from labse_tf.batching import DEFAULT_BATCH_TOKENS
 from labse_tf.embedding_files import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
 from labse_tf.encoder import Encoder
-from labse_tf.encoding import Windows, in_utf8, pass_over
+from labse_tf.encoding import Windows, pass_over
 from labse_tf.preprocessing import Preprocessor
-from labse_tf.sentence_files import count_lines
+from labse_tf.sentence_files import count_lines, in_utf8
 from labse_tf.weights import PRECISIONS, computing_in
 
 # How far an embedding may be from the same sentence's in an interrupted run's file, where it was

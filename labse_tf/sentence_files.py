@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 STDIN = "-"
 ERRORS = ("strict", "replace")
@@ -90,6 +90,43 @@ def _opened(path: str):
     if path == STDIN:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     return (gzip.open if path.endswith(".gz") else open)(path, "rb")
+
+
+def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], int | None]:
+    """Sentences in UTF-8, and how many there are, if that is known.
+
+    Args:
+        sentences: strings, or the path of a text, a sentence a line. Those of a list are all
+            looked at before the first one is given; others when it is their turn.
+
+    Raises:
+        TypeError: it is one string, or a sentence is not (the message has its index).
+        ValueError: a sentence holds a lone surrogate, which has no UTF-8 form.
+    """
+    if isinstance(sentences, (str, bytes)):
+        raise TypeError(
+            f"`sentences` must be a list of strings, but it is one string: {sentences!r:.100}. "
+            "Put it in a list; the name of a file in pathlib.Path."
+        )
+    if isinstance(sentences, os.PathLike):
+        return _encoded(read_lines(sentences)), None
+    if isinstance(sentences, (list, tuple)):
+        for _ in _encoded(sentences):
+            pass
+    total = len(sentences) if hasattr(sentences, "__len__") else None
+    return _encoded(sentences), total
+
+
+def _encoded(sentences: Iterable[str]) -> Iterator[bytes]:
+    for index, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise TypeError(
+                f"Sentence {index} is not a string, but {type(sentence).__name__}: {sentence!r}."
+            )
+        try:
+            yield sentence.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"Sentence {index} cannot be written as UTF-8: {error}.") from error
 
 
 def _lines(path: str, errors: str) -> Iterator[str]:

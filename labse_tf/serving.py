@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from labse_tf.saved_model import is_release
-from labse_tf.serving_files import MARK, configuration
-from labse_tf.warmup import BATCH_SIZES, write_warmup
+from labse_tf.serving_files import BATCH_SIZES, MARK, NAME, configuration
+from labse_tf.warmup import write_warmup
 
-NAME = "labse"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 

@@ -8,6 +8,8 @@ MARK = "written by labse_tf, and anew with each version; delete this line to kee
 # The first that has the TF Text of this package's TensorFlow. Any from 2.12 has the operations.
 IMAGE = "tensorflow/serving:2.20.0"
 GRPC_PORT, REST_PORT = 8500, 8501
+NAME = "labse"  # of the model, in requests
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
 def configuration(models: Sequence[str], batch_sizes: Sequence[int]) -> dict[str, str]:

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import labse_tf
 from labse_tf.saved_model import write_split
-from labse_tf.warmup import BATCH_SIZES, WARMUP_FILE
+from labse_tf.serving_files import BATCH_SIZES
+from labse_tf.warmup import WARMUP_FILE
 from tests.conftest import SENTENCES
 from tests.serving.build import build, embed, serve
 from tests.test_saved_model import make_model
