@@ -93,6 +93,13 @@ curl http://localhost:{REST_PORT}/v1/models/{models[0]}:predict \\
 
 The answer is `{{"outputs": [[...], [...]]}}`: an embedding a sentence, of length 1.
 
+Both by `labse client` (`pip install 'labse_tf[serving]'`):
+
+```
+labse client localhost:{GRPC_PORT} --model {models[0]} Hello Hallo
+labse client http://localhost:{REST_PORT} --model {models[0]} @sentences.txt --output rows.npy
+```
+
 gRPC (`pip install tensorflow-serving-api`):
 
 ```python
