@@ -42,16 +42,41 @@ _LANGUAGES = {
     "TELUGU": "te/tel",
     "THAI": "th/tha",
 }
-# Other codes of the same languages, as in the Tatoeba test.
+# Other codes of the same languages, as in Tatoeba's, FLORES' and NTREX-128's files.
 _ALIASES = {
+    "als": "sq",
+    "arb": "ar",
+    "azj": "az",
     "cmn": "zh",
-    "pes": "fa",
-    "lvs": "lv",
-    "nob": "no",
-    "nb": "no",
-    "zsm": "ms",
+    "ekk": "et",
     "fil": "tl",
+    "khk": "mn",
+    "kmr": "ku",
+    "lvs": "lv",
+    "nb": "no",
+    "nob": "no",
+    "npi": "ne",
+    "ory": "or",
+    "pes": "fa",
+    "plt": "mg",
+    "swh": "sw",
+    "uzn": "uz",
+    "ydd": "yi",
+    "zsm": "ms",
 }
+
+
+def canonical_code(language: str) -> str:
+    """One code for all of a language's: ISO 639-1, or 639-3 if it has none; "cmn" is "zh".
+
+    Codes of other than LaBSE's languages stay as they are.
+    """
+    code = _ALIASES.get(language, language)
+    for languages in _LANGUAGES.values():
+        for pair in languages.split():
+            if code in pair.split("/"):
+                return pair.split("/")[0]
+    return code
 
 
 def scripts_of(language: str) -> set[str]:

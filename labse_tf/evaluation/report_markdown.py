@@ -28,40 +28,52 @@ def render_markdown(results: Sequence[dict], sections: Sequence[Section], pictur
         sections: of them, as `labse_tf.evaluation.report_tables.sections` gives them.
         picture: the name of the report's picture, beside the text.
     """
-    names = [_escape(result["model"]["name"]) for result in results]
+    names = [escape(result["model"]["name"]) for result in results]
     many = len(names) > 1
     title = f"{len(names)} models" if many else names[0]
     blocks = [f"# Evaluation of {title}", f"![Charts]({urllib.parse.quote(picture)})"]
     for model, result in enumerate(results):
-        facts = "\n".join(f"- {name}: {_escape(text)}" for name, text in describe(result))
+        facts = "\n".join(f"- {name}: {escape(text)}" for name, text in describe(result))
         blocks += [f"## {label(model)}: {names[model]}"] if many else []
         blocks += [facts] if facts else []
-        blocks += [_fenced(result["command"])] if result.get("command") else []
+        blocks += [fenced(result["command"])] if result.get("command") else []
     for section in sections:
-        blocks.append(f"## {_escape(section.title)}")
-        blocks += [_escape(note) for note in section.notes]
-        if section.failures:
-            blocks.append("**Not measured:**")
-            blocks.append(
-                "\n".join(
-                    f"- **{label(model) + ', ' if many else ''}{_escape(part)}**: {_escape(what)}"
-                    for model, part, what in section.failures
-                )
-            )
-        if section.table.rows:
-            blocks.append(_table(section.table))
-        for grid in section.grids:
-            blocks += _grid(grid, section.models, many)
+        blocks.append(f"## {escape(section.title)}")
+        blocks += section_blocks(section, many, "the page or the picture of this report")
     return "\n\n".join(blocks) + "\n"
+
+
+def section_blocks(section: Section, many: bool, elsewhere: str) -> list[str]:
+    """A benchmark's notes, failures and tables, without a heading.
+
+    Args:
+        section: of `labse_tf.evaluation.report_tables.sections`.
+        many: whether there are several models, which are told apart by letters then.
+        elsewhere: where a grid that is too large for a table is found.
+    """
+    blocks = [escape(note) for note in section.notes]
+    if section.failures:
+        blocks.append("**Not measured:**")
+        blocks.append(
+            "\n".join(
+                f"- **{label(model) + ', ' if many else ''}{escape(part)}**: {escape(what)}"
+                for model, part, what in section.failures
+            )
+        )
+    if section.table.rows:
+        blocks.append(_table(section.table))
+    for grid in section.grids:
+        blocks += _grid(grid, section.models, many, elsewhere)
+    return blocks
 
 
 def _table(table: Table) -> str:
     texts = ["part", *(["script"] if table.has_scripts else [])]
-    heads = texts + [_escape(_heading(column)) for column in table.columns]
+    heads = texts + [escape(_heading(column)) for column in table.columns]
     rows = []
     for row in table.rows:
-        cells = [f"**{_escape(row.part)}**" if row.summary else _escape(row.part)]
-        cells += [_escape(row.script or "")] if table.has_scripts else []
+        cells = [f"**{escape(row.part)}**" if row.summary else escape(row.part)]
+        cells += [escape(row.script or "")] if table.has_scripts else []
         rows.append(cells + [cell.text for cell in row.cells])
     return _lines(heads, len(texts), rows)
 
@@ -71,22 +83,22 @@ def _heading(column: Column) -> str:
     return f"{heading} (lower is better)" if lower_is_better(column.metric) else heading
 
 
-def _grid(grid: Grid, models: Sequence[int], many: bool) -> list[str]:
+def _grid(grid: Grid, models: Sequence[int], many: bool, elsewhere: str) -> list[str]:
     rows, columns = len(grid.sources), len(grid.targets)
     if max(rows, columns) > _LARGEST:
         return [
-            f"{_escape(grid.metric)} from {rows} to {columns} languages is not shown here: see the "
-            "page or the picture of this report."
+            f"{escape(grid.metric)} from {rows} to {columns} languages is not shown here: see "
+            f"{elsewhere}."
         ]
     blocks = []
     for model, values in zip(models, grid.values):
-        name = f"{_escape(grid.metric)}, {label(model)}" if many else _escape(grid.metric)
+        name = f"{escape(grid.metric)}, {label(model)}" if many else escape(grid.metric)
         blocks.append(f"{name}: rows are sources, columns targets.")
         cells = [
-            [_escape(source), *(format_figure(grid.metric, value) for value in row)]
+            [escape(source), *(format_figure(grid.metric, value) for value in row)]
             for source, row in zip(grid.sources, values)
         ]
-        blocks.append(_lines(["", *map(_escape, grid.targets)], 1, cells))
+        blocks.append(_lines(["", *map(escape, grid.targets)], 1, cells))
     return blocks
 
 
@@ -96,14 +108,14 @@ def _lines(heads: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> s
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """A text on one line that shows as it is, in a paragraph or a table."""
     text = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _fenced(text: str) -> str:
+def fenced(text: str, language: str = "") -> str:
     """A block of code, whatever backticks are in it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
