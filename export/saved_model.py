@@ -11,7 +11,7 @@ from labse_tf.conversion import describe_cosines
 from labse_tf.flags import run_program
 from labse_tf.saved_model import size_on_disk, write_split
 from labse_tf.sentence_files import read_sentences
-from labse_tf.training_state import load_run
+from labse_tf.training_run import load_run
 from labse_tf.weights import PRECISIONS
 
 SAMPLE = sorted((Path(__file__).parents[1] / "training" / "sample").glob("*.heldout.tsv.gz"))

@@ -9,6 +9,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from labse_tf.preemption import Preempted
+
 
 def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = None) -> None:
     """Adds a flag for each field of a dataclass: its name, type, help and default.
@@ -49,6 +51,8 @@ def run_program(main: Callable[[list[str] | None], None]) -> None:
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Preempted as end:
+        print(end, file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

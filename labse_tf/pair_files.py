@@ -3,9 +3,11 @@
 Two formats, each plain or gzip:
 
 - TSV (`.tsv`, `.tsv.gz`): a pair a line, source TAB target, UTF-8. A third column (a language, a
-  corpus) is allowed and ignored, a carriage return before the line feed too.
+  corpus) is allowed and ignored, a carriage return before the line feed too. Where hard negatives
+  are asked for, they are the columns behind the target, one each.
 - TFRecord (`.tfrecord`, `.tfrecord.gz`) of tf.train.Example with the bytes features `src_raw` and
-  `tgt_raw`: the format of LaBSE in Model Garden (tensorflow/models, official/projects/labse).
+  `tgt_raw`: the format of LaBSE in Model Garden (tensorflow/models, official/projects/labse). Hard
+  negatives are the values of `neg_raw`.
 
 Shards are named as Model Garden names them: `corpus.tfrecord-00000-of-00010`.
 """
@@ -17,13 +19,13 @@ import itertools
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-SOURCE_FEATURE, TARGET_FEATURE = "src_raw", "tgt_raw"
+SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
 
 _NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$")
 _SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)")
@@ -102,12 +104,19 @@ def read_columns(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
     return itertools.chain.from_iterable(_read_blocks(path))
 
 
-def scan_pairs(path: str | os.PathLike) -> int:
-    """Checks a whole file as `read_columns` does, and returns the number of its pairs."""
-    return sum(map(len, _read_blocks(path)))
+def scan_pairs(path: str | os.PathLike, hard_negatives: int = 0) -> int:
+    """Checks a whole file as `read_columns` does, and returns the number of its pairs.
+
+    Args:
+        path: a file of translation pairs.
+        hard_negatives: how many each pair must have.
+    """
+    return sum(map(len, _read_blocks(path, hard_negatives)))
 
 
-def _read_blocks(path: str | os.PathLike) -> Iterator[list[tuple[str, str]]]:
+def _read_blocks(
+    path: str | os.PathLike, hard_negatives: int = 0
+) -> Iterator[list[tuple[str, ...]]]:
     path = os.fspath(path)
     container, compression = pair_format(path)
     if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
@@ -115,14 +124,15 @@ def _read_blocks(path: str | os.PathLike) -> Iterator[list[tuple[str, str]]]:
         raise FileNotFoundError(f"The file of translation pairs {path!r} {what}.")
     read = _read_tsv if container == "tsv" else _read_tfrecord
     empty = True
-    for block in read(path, compression):
+    for block in read(path, compression, hard_negatives):
         empty = False
         yield block
     if empty:
         raise ValueError(f"The file of translation pairs {path!r} is empty: expected some.")
 
 
-def _read_tsv(path: str, compression: str) -> Iterator[list[tuple[str, str]]]:
+def _read_tsv(path: str, compression: str, hard_negatives: int) -> Iterator[list[tuple[str, ...]]]:
+    least, most = 2 + hard_negatives, max(3, 2 + hard_negatives)
     number = 0  # of the last line read
     for block in _blocks_of_lines(path, compression):
         try:
@@ -139,20 +149,27 @@ def _read_tsv(path: str, compression: str) -> Iterator[list[tuple[str, str]]]:
         for line in lines:
             number += 1
             columns = line.split("\t")
-            if not 2 <= len(columns) <= 3:
+            if not least <= len(columns) <= most:
                 raise ValueError(
-                    f"{path}:{number}: expected 2 columns (source TAB target) or 3, but got "
+                    f"{path}:{number}: expected {_columns(hard_negatives)}, but got "
                     f"{len(columns)}: {line[:80]!r}. Correct or remove the line."
                 )
-            if not columns[0].strip() or not columns[1].strip():
-                raise ValueError(f"{path}:{number}: {_empty_side(columns)}")
-            pairs.append((columns[0], columns[1]))
+            if not all(map(str.strip, columns[:least])):
+                raise ValueError(f"{path}:{number}: {_empty_side(columns[:least])}")
+            pairs.append(tuple(columns[:least]))
         yield pairs
 
 
-def _empty_side(pair: list[str]) -> str:
-    side = "target" if pair[0].strip() else "source"
-    return f"the {side} is empty: {tuple(pair[:2])!r:.80}. A pair needs both sides; remove it."
+def _columns(hard_negatives: int) -> str:
+    if not hard_negatives:
+        return "2 columns (source TAB target) or 3"
+    return f"{2 + hard_negatives} columns (source TAB target TAB {hard_negatives} hard negatives)"
+
+
+def _empty_side(texts: Sequence[str]) -> str:
+    empty = next(i for i, text in enumerate(texts) if not text.strip())
+    side = ("source", "target")[empty] if empty < 2 else "hard negative"
+    return f"the {side} is empty: {tuple(texts)!r:.80}. A pair needs all of them; remove it."
 
 
 def _blocks_of_lines(path: str, compression: str) -> Iterator[bytes]:
@@ -183,7 +200,12 @@ def _blocks_of_lines(path: str, compression: str) -> Iterator[bytes]:
         yield rest
 
 
-def _read_tfrecord(path: str, compression: str) -> Iterator[list[tuple[str, str]]]:
+def _read_tfrecord(
+    path: str, compression: str, hard_negatives: int
+) -> Iterator[list[tuple[str, ...]]]:
+    features = {SOURCE_FEATURE: 1, TARGET_FEATURE: 1}
+    if hard_negatives:
+        features[NEGATIVES_FEATURE] = hard_negatives
     number = 0  # of the last record read
     for records in _blocks_of_records(path, compression):
         pairs = []
@@ -197,7 +219,9 @@ def _read_tfrecord(path: str, compression: str) -> Iterator[list[tuple[str, str]
                 ) from error
             pairs.append(
                 tuple(
-                    _text(feature, name, path, number) for name in (SOURCE_FEATURE, TARGET_FEATURE)
+                    text
+                    for name, count in features.items()
+                    for text in _texts(feature, name, count, path, number)
                 )
             )
             if not all(map(str.strip, pairs[-1])):
@@ -205,15 +229,18 @@ def _read_tfrecord(path: str, compression: str) -> Iterator[list[tuple[str, str]
         yield pairs
 
 
-def _text(feature: dict[str, tf.train.Feature], name: str, path: str, number: int) -> str:
+def _texts(
+    feature: dict[str, tf.train.Feature], name: str, count: int, path: str, number: int
+) -> list[str]:
     values = feature[name].bytes_list.value if name in feature else []
-    if len(values) != 1:
+    if len(values) != count:
+        wanted = "one string" if count == 1 else f"{count} strings"
         raise ValueError(
-            f"{path}: record {number}: expected the feature {name!r} to hold one string, but it "
+            f"{path}: record {number}: expected the feature {name!r} to hold {wanted}, but it "
             f"has {len(values)}; the record's features are {sorted(feature)}."
         )
     try:
-        return values[0].decode("utf-8")
+        return [value.decode("utf-8") for value in values]
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: record {number}: invalid UTF-8 in {name!r} ({error.reason})."

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from labse_tf.pair_files import (
+    NEGATIVES_FEATURE,
     SOURCE_FEATURE,
     TARGET_FEATURE,
     common_format,
@@ -22,6 +23,7 @@ DEFAULT_EXPONENT = 1.0
 DEFAULT_SHUFFLE_BUFFER = 100_000
 DEFAULT_WINDOW = 16
 WIDTH_MULTIPLE = 8
+_SIDES = (SOURCE_FEATURE, TARGET_FEATURE)
 
 
 def read_pairs(
@@ -33,6 +35,7 @@ def read_pairs(
     seed: int = 0,
     shuffle_buffer: int = DEFAULT_SHUFFLE_BUFFER,
     window: int = DEFAULT_WINDOW,
+    hard_negatives: int = 0,
     static_width: bool = False,
     skip: int = 0,
     input_context: tf.distribute.InputContext | None = None,
@@ -63,6 +66,8 @@ def read_pairs(
             thoroughly when its share, n**exponent / sum, of the buffer holds all of it.
         window: batches that are sorted together; 1 turns sorting off. At most an epoch's worth is
             used, so that no pair meets its own repetition.
+        hard_negatives: sentences of each pair that are like its target but no translation, see
+            `labse_tf.pair_files`.
         static_width: whether every batch is `seq_length` wide, as TPUs want it, and not as wide as
             its longest sentence needs.
         skip: global batches that were consumed already: the dataset begins where one that was
@@ -73,11 +78,12 @@ def read_pairs(
             MultiWorkerMirroredStrategy each worker then prepares all of them: right, but wasteful).
 
     Returns:
-        An endless dataset of (source, target), two dicts {input_word_ids, input_mask,
-        input_type_ids} of int32 [batch, width]. `batch` is static: `batch_size`, or the
-        per-replica batch with `input_context`, whose replicas get consecutive elements of equal
-        width. `width` is the longest sentence of both sides with [CLS] and [SEP], rounded up to a
-        multiple of 8, at most `seq_length`; static only with `static_width`.
+        An endless dataset of (source, target), or with hard negatives (source, target, negatives):
+        dicts {input_word_ids, input_mask, input_type_ids} of int32 [batch, width], of negatives
+        [batch * hard_negatives, width], those of the first pair first. `batch` is static:
+        `batch_size`, or the per-replica batch with `input_context`, whose replicas get consecutive
+        elements of equal width. `width` is the longest sentence of all sides with [CLS] and [SEP],
+        rounded up to a multiple of 8, at most `seq_length`; static only with `static_width`.
 
     Raises:
         FileNotFoundError: a file does not exist.
@@ -98,6 +104,7 @@ def read_pairs(
         ("shuffle_buffer", shuffle_buffer, 1),
         ("window", window, 1),
         ("skip", skip, 0),
+        ("hard_negatives", hard_negatives, 0),
     ):
         if not lowest <= value < math.inf:
             raise ValueError(f"`{name}` (={value}) must be at least {lowest}, and finite.")
@@ -114,7 +121,7 @@ def read_pairs(
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     container, compression = common_format(paths)
     groups = group_shards(paths)
-    counts = [sum(map(scan_pairs, group)) for group in groups]
+    counts = [sum(scan_pairs(path, hard_negatives) for path in group) for group in groups]
     if sum(counts) < batch_size:
         raise ValueError(
             f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
@@ -135,10 +142,12 @@ def read_pairs(
         windows_skipped=windows_skipped,
     )
     order_key = key_of(seed, "order of batches")
+    sides = 2 + hard_negatives
 
     def tokenize(number, rows):
-        pieces = preprocessor.word_pieces(tf.concat(_parse(rows, container), axis=0))
-        length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [2, -1]), axis=0)
+        columns = _parse(rows, container, hard_negatives)
+        pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
+        length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
         batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
         # Not the pipeline's: at every step all workers get sentences of like length.
         order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
@@ -150,15 +159,25 @@ def read_pairs(
 
     def pack(batch, pieces):
         pieces = tf.RaggedTensor.from_row_splits(*pieces, validate=False)
-        pieces = tf.gather(pieces, tf.concat([batch, batch + window * local_batch], axis=0))
+        column = tf.range(sides)[:, tf.newaxis] * (window * local_batch)
+        pieces = tf.gather(pieces, tf.reshape(column + batch, [-1]))
         width = preprocessor.seq_length
         if not static_width:
             longest = tf.cast(tf.reduce_max(pieces.row_lengths()), tf.int32) + 2
             width = tf.minimum(-(-longest // WIDTH_MULTIPLE) * WIDTH_MULTIPLE, width)
         packed = preprocessor.pack([pieces], width)
-        shape = [2, local_replicas, replica_batch, width]
-        packed = {name: tf.unstack(tf.reshape(ids, shape)) for name, ids in packed.items()}
-        return tuple({name: ids[side] for name, ids in packed.items()} for side in (0, 1))
+        shape = [sides, local_replicas, replica_batch, width]
+        packed = {name: tf.reshape(ids, shape) for name, ids in packed.items()}
+        elements = [{name: ids[side] for name, ids in packed.items()} for side in (0, 1)]
+        if hard_negatives:
+            rows = [local_replicas, replica_batch * hard_negatives, width]
+            elements.append(
+                {
+                    name: tf.reshape(tf.transpose(ids[2:], [1, 2, 0, 3]), rows)
+                    for name, ids in packed.items()
+                }
+            )
+        return tuple(elements)
 
     dataset = tf.data.Dataset.zip(
         tf.data.Dataset.counter(windows_skipped),
@@ -175,12 +194,14 @@ def read_pairs(
     return dataset.with_options(options)
 
 
-def _parse(rows: tf.Tensor, container: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Lines or records, string [batch] -> sources and targets, string [batch] each."""
+def _parse(rows: tf.Tensor, container: str, hard_negatives: int) -> list[tf.Tensor]:
+    """Lines or records, string [batch] -> sources, targets and negatives, string [batch] each."""
     if container == "tsv":
-        columns = tf.strings.split(rows, "\t", maxsplit=2)
+        columns = tf.strings.split(rows, "\t", maxsplit=2 + hard_negatives)
         first = columns.row_starts()
-        return tf.gather(columns.values, first), tf.gather(columns.values, first + 1)
-    text = tf.io.FixedLenFeature([], tf.string)
-    example = tf.io.parse_example(rows, {SOURCE_FEATURE: text, TARGET_FEATURE: text})
-    return example[SOURCE_FEATURE], example[TARGET_FEATURE]
+        return [tf.gather(columns.values, first + side) for side in range(2 + hard_negatives)]
+    features = {name: tf.io.FixedLenFeature([1], tf.string) for name in _SIDES}
+    if hard_negatives:
+        features[NEGATIVES_FEATURE] = tf.io.FixedLenFeature([hard_negatives], tf.string)
+    example = tf.io.parse_example(rows, features)
+    return tf.unstack(tf.concat([example[name] for name in features], axis=1), axis=1)

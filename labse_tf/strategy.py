@@ -7,19 +7,26 @@ import os
 import tensorflow as tf
 
 
-def choose_strategy(cpu_replicas: int = 1) -> tf.distribute.Strategy:
+def choose_strategy(cpu_replicas: int = 1, tpu: str | None = None) -> tf.distribute.Strategy:
     """A strategy for this machine; call it before anything else of TensorFlow.
 
-    With TF_CONFIG in the environment, MultiWorkerMirroredStrategy; else, with `cpu_replicas` above
+    With `tpu`, TPUStrategy on the TPU of that name ("local" for those of this machine; "" for
+    Colab's, whose address is in the environment). Else, with TF_CONFIG in the environment,
+    MultiWorkerMirroredStrategy; else, with `cpu_replicas` above
     1, MirroredStrategy over as many logical CPU devices (the same program as on GPUs, to try and
     to test it); else MirroredStrategy if there are several GPUs, and none if not.
 
     Raises:
-        ValueError: `cpu_replicas` is below 1.
+        ValueError: `cpu_replicas` is below 1; or there is no TPU of that name.
         RuntimeError: TensorFlow is initialised already, so that the CPU cannot be divided.
     """
     if cpu_replicas < 1:
         raise ValueError(f"`cpu_replicas` (={cpu_replicas}) must be at least 1.")
+    if tpu is not None:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
     if os.environ.get("TF_CONFIG"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     if cpu_replicas > 1:

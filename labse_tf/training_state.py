@@ -1,30 +1,20 @@
-"""What a training run keeps in its working directory, and how it is read back.
-
-WORKDIR/run.json        the run's settings: a run started again must have the same
-WORKDIR/vocab.txt       a copy of the vocabulary
-WORKDIR/checkpoints/    encoder and optimizer, the newest few; the step is in the name
-"""
+"""TrainingState: the checkpoints of a run that is going on."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from labse_tf.config import EncoderConfig
 from labse_tf.model import LaBSE
-from labse_tf.preprocessing import Preprocessor
 from labse_tf.saved_model import read_weights
-from labse_tf.weights import unfilled_encoder
-
-RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "run.json", "vocab.txt", "checkpoints"
+from labse_tf.training_run import BEST, CHECKPOINTS, compare_with_run, describe, write_run
 
 
 class TrainingState:
@@ -33,10 +23,15 @@ class TrainingState:
     Args:
         workdir: the run's directory, made by the first `save`.
         model: what is trained; its encoder's weights are restored when there is a checkpoint.
-        optimizer: built on the encoder's trainable weights; its slots are restored as well.
+        optimizer: built on the weights that are trained; its slots are restored as well.
         settings: what must be the same when the run is started again.
         keep: how many checkpoints stay.
         strategy: under several workers every one must call `save`, and one writes to `workdir`.
+        parts: what else is trained, by name, as a head.
+
+    Attributes:
+        best: float32 scalar variable, the best figure on held-out pairs so far; -1 for none.
+        since: int32 scalar variable, how often it was measured since.
 
     Raises:
         ValueError: `workdir` holds a run of other settings; the message has the differences.
@@ -50,120 +45,98 @@ class TrainingState:
         settings: dict[str, Any],
         keep: int,
         strategy: tf.distribute.Strategy,
+        parts: Mapping[str, Any] | None = None,
     ):
         self.workdir = os.fspath(workdir)
+        self.is_chief = _is_chief(strategy)
         self._optimizer = optimizer
-        self._run = _description(model, settings)
+        self._run = describe(model, settings)
         self._vocab_file = model.preprocessor.vocab_file
-        _compare_with_run(self.workdir, self._run)
+        compare_with_run(self.workdir, self._run)
         directory = os.path.join(self.workdir, CHECKPOINTS)
         # Saving is collective: a worker that is not the chief writes what nobody reads.
         self._scratch = (
-            None if _is_chief(strategy) else tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
+            None if self.is_chief else tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
         )
-        checkpoint = tf.train.Checkpoint(encoder=model.encoder, optimizer=optimizer)
+        self.best, self.since = tf.Variable(-1.0), tf.Variable(0)
+        self._finished = tf.Variable(False)
+        saved = {
+            "encoder": model.encoder,
+            "optimizer": optimizer,
+            "progress": tf.train.Checkpoint(
+                best=self.best, since=self.since, finished=self._finished
+            ),
+            **(parts or {}),
+        }
+        if averages := getattr(optimizer, "averages", None):
+            saved["averages"] = tf.train.Checkpoint(weights=averages)
         newest = tf.train.latest_checkpoint(directory)
         if newest:
-            read_weights(newest, encoder=model.encoder, optimizer=optimizer)
+            read_weights(newest, **saved)
         self._manager = tf.train.CheckpointManager(
-            checkpoint,
+            tf.train.Checkpoint(**saved),
             self._scratch.name if self._scratch else directory,
             max_to_keep=keep,
         )
+        self._best = tf.train.Checkpoint(encoder=model.encoder)
 
     @property
     def step(self) -> int:
         """Finished steps, each of a global batch: also the position in the data."""
         return int(self._optimizer.iterations.numpy())
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last step was taken, or the run ended early."""
+        return bool(self._finished.numpy())
+
+    def finish(self) -> None:
+        """To be called before the last `save`: what the optimizer has put off is done."""
+        self._finished.assign(True)
+        settle = getattr(self._optimizer, "settle", None)
+        if settle:
+            settle()
+
     def save(self) -> str:
-        """Writes a checkpoint; it counts only once it is whole. The first makes the directory."""
+        """Writes a checkpoint; it counts only once it is whole. The first makes the directory.
+
+        Raises:
+            OSError: it could not be written, as on a full disk; those before it stay.
+        """
         if self._scratch is None:
-            _write_run(self.workdir, self._run, self._vocab_file)
-        return self._manager.save(checkpoint_number=self.step)
+            write_run(self.workdir, self._run, self._vocab_file)
+        try:
+            return self._manager.save(checkpoint_number=self.step)
+        except (tf.errors.OpError, OSError) as error:
+            self._remove_unfinished()
+            raise OSError(
+                f"The checkpoint of step {self.step} could not be written: {error}. The last good "
+                f"one is {self.newest()}. Make room, and start again in the same way to go on."
+            ) from error
 
     def newest(self) -> str | None:
         """The path of the last good checkpoint."""
         return self._manager.latest_checkpoint
 
+    def save_best(self) -> None:
+        """Keeps the encoder as it is now in WORKDIR/best, in place of the one there."""
+        folder = self._scratch.name if self._scratch else self.workdir
+        self._best.write(os.path.join(folder, BEST))
 
-def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
-    """Reads the model of a training run, at its newest checkpoint or at `step`.
+    def read_best(self) -> bool:
+        """Gives the encoder the weights in WORKDIR/best; False if there are none."""
+        path = os.path.join(self.workdir, BEST)
+        if not os.path.exists(f"{path}.index"):
+            return False
+        read_weights(path, encoder=self._best.encoder)
+        return True
 
-    Raises:
-        FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
-        ValueError: the checkpoint does not fit the run's configuration.
-    """
-    workdir = os.fspath(workdir)
-    run_file = os.path.join(workdir, RUN_FILE)
-    if not os.path.isfile(run_file):
-        raise FileNotFoundError(f"{workdir!r} holds no training run: there is no {RUN_FILE}.")
-    with open(run_file, encoding="utf-8") as file:
-        run = json.load(file)
-    directory = os.path.join(workdir, CHECKPOINTS)
-    state = tf.train.get_checkpoint_state(directory)
-    paths = list(state.all_model_checkpoint_paths) if state else []
-    steps = {int(path.rsplit("-", 1)[1]): path for path in paths}
-    if not steps or (step is not None and step not in steps):
-        raise FileNotFoundError(
-            f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "
-            f"it has those of steps {sorted(steps)}."
-        )
-    encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
-    read_weights(steps[max(steps) if step is None else step], encoder=encoder)
-    vocab_file = os.path.join(workdir, VOCABULARY_FILE)
-    return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
-
-
-def _description(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
-    """What run.json holds: all that must be the same when the run is started again."""
-    preprocessor = model.preprocessor
-    with open(preprocessor.vocab_file, "rb") as file:
-        checksum = hashlib.sha256(file.read()).hexdigest()
-    run = {
-        "encoder": dataclasses.asdict(model.encoder.config),
-        "preprocessor": {
-            "seq_length": preprocessor.seq_length,
-            "lower_case": preprocessor.lower_case,
-        },
-        "vocabulary_sha256": checksum,
-        "settings": settings,
-    }
-    return json.loads(json.dumps(run))  # tuples become lists, as in the file
-
-
-def _compare_with_run(workdir: str, run: dict[str, Any]) -> None:
-    run_file = os.path.join(workdir, RUN_FILE)
-    if not os.path.exists(run_file):
-        return
-    with open(run_file, encoding="utf-8") as file:
-        before = json.load(file)
-    if differences := _differences(before, run):
-        raise ValueError(
-            f"{workdir!r} holds a run of other settings: {'; '.join(differences)}. Start it "
-            "with the same settings to continue it, or choose another working directory."
-        )
-
-
-def _write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
-    run_file = os.path.join(workdir, RUN_FILE)
-    if os.path.exists(run_file):
-        return
-    os.makedirs(workdir, exist_ok=True)
-    shutil.copyfile(vocab_file, os.path.join(workdir, VOCABULARY_FILE))
-    with open(run_file + ".unfinished", "w", encoding="utf-8") as file:
-        json.dump(run, file, indent=2)
-    os.replace(run_file + ".unfinished", run_file)
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in sorted(before.keys() | now.keys())
-            for line in _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [f"{name} was {before!r}, now {now!r}"]
+    def _remove_unfinished(self) -> None:
+        good = {os.path.basename(path) for path in self._manager.checkpoints}
+        for entry in os.scandir(self._manager.directory):
+            prefix = re.match(r"ckpt-\d+", entry.name)
+            if prefix and prefix[0] not in good:
+                shutil.rmtree(entry) if entry.is_dir() else os.remove(entry)
 
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import labse_tf
 from labse_tf.fine_tuning import FineTuningConfig, fine_tune
-from labse_tf.training_state import load_run
+from labse_tf.training_run import load_run
 
 ROOT = Path(__file__).parents[1]
 ENGLISH = "the cat sat on mat and saw a green apple with Tom".split()
@@ -96,14 +96,15 @@ def test_killed_and_started_again(new_model, pairs, vocab_file, tmp_path):
     fine_tune(whole, [pairs], CONFIG, tmp_path / "whole")
     code = f"""
 import labse_tf.fine_tuning as f
+from labse_tf.training_callbacks import Reports
 from tests.test_fine_tuning import *
-step = f._Progress.on_train_batch_end
+step = Reports.on_train_batch_end
 def slow(self, batch, logs=None):
     step(self, batch, logs)
     if batch == 6:  # step 7: the last checkpoint is of step 4
         print("step 7", flush=True)
         time.sleep(600)
-f._Progress.on_train_batch_end = slow
+Reports.on_train_batch_end = slow
 with open({vocab_file!r}, encoding="utf-8") as file:
     model = make_model({vocab_file!r}, sum(1 for _ in file))
 f.fine_tune(model, [{pairs!r}], CONFIG, {str(tmp_path / "killed")!r})

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from labse_tf.optimization import WarmupLinearDecay, adamw
+from labse_tf.adamw import AdamW
+from labse_tf.optimization import WarmupLinearDecay, clip_by_global_norm
 
 
 def test_schedule_by_hand():
@@ -14,6 +15,9 @@ def test_schedule_by_hand():
     expected = [0.15, 0.3, 0.45, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     np.testing.assert_allclose(rates, expected, atol=1e-6)
     assert float(WarmupLinearDecay(0.6, 0, 10)(0)) == pytest.approx(0.6)
+    # The second stage, from step 6 on: up in 2 steps, to where the first one would have been.
+    later = WarmupLinearDecay(0.6, 2, 10, first=6)
+    np.testing.assert_allclose([float(later(step)) for step in range(4)], [0.3, 0.225, 0.15, 0.075])
     assert WarmupLinearDecay(**rate.get_config()).get_config() == rate.get_config()
     for warmup in (-1, 10):
         with pytest.raises(ValueError, match=rf"`warmup_steps` \(={warmup}\)"):
@@ -27,15 +31,16 @@ def test_two_steps_by_numpy(decay, clip):
     rng = np.random.default_rng(0)
     values = {name: rng.normal(size=[3, 2]) for name in names}
     variables = [tf.Variable(values[name], dtype=tf.float32, name=name) for name in names]
-    optimizer = adamw(0.01, weight_decay=decay, clip_norm=clip)
+    optimizer = AdamW(0.01, weight_decay=decay)
     first = dict.fromkeys(names, 0.0)
     second = dict.fromkeys(names, 0.0)
     for step in (1, 2):
         gradients = {name: rng.normal(size=[3, 2]) for name in names}
-        optimizer.apply_gradients(
-            (tf.constant(gradients[n], tf.float32), v) for n, v in zip(names, variables)
-        )
+        tensors = [tf.constant(gradients[name], tf.float32) for name in names]
+        clipped, found = clip_by_global_norm(tensors, clip)
+        optimizer.apply_gradients(zip(clipped, variables))
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
+        assert float(found) == pytest.approx(norm)
         for name in names:
             g = gradients[name] * (min(1.0, clip / norm) if clip else 1.0)
             if name == "kernel":

@@ -241,5 +241,5 @@ def test_errors_of_the_programs(line, tmp_path):
                       "--vocab", tmp_path / "absent.txt", status=2)  # fmt: skip
     assert message.startswith("error: ") and "absent.txt" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tsv"]
-    run_file = json.loads((line["folder"] / "0-layers" / "run.json").read_text())
+    run_file = json.loads((line["folder"] / "0-layers" / "config.json").read_text())
     assert run_file["settings"]["batch_size"] == 64

@@ -120,5 +120,5 @@ def test_bad_arguments():
         AdditiveMarginRankingLoss(scale=0)
     with pytest.raises(ValueError, match=r"\(2, 2\).*\(1, 2\)"):
         AdditiveMarginRankingLoss()(X, Y[:1], *KEYS)
-    with pytest.raises(ValueError, match="needs both fingerprints"):
+    with pytest.raises(ValueError, match="needs the fingerprints of all"):
         AdditiveMarginRankingLoss()(X, Y)

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf import AdditiveMarginRankingLoss, DualEncoder, Encoder, EncoderConfig
+from labse_tf.adamw import AdamW
 from labse_tf.encoder import INPUTS
-from labse_tf.optimization import adamw
 from tests.two_workers import run_two_workers
 
 GLOBAL_BATCH, WIDTH, STEPS = 8, 6, 4
@@ -22,12 +22,15 @@ CONFIG = EncoderConfig(
 )
 
 
-def global_batches(steps=STEPS):
-    """(source, target) batches; every replica's share differs, and targets 1 and 6 are equal."""
+def global_batches(steps=STEPS, hard_negatives=0):
+    """(source, target) batches; every replica's share differs, and targets 1 and 6 are equal.
+
+    With hard negatives (source, target, negative), the first of pair 3 being target 5.
+    """
     rng = np.random.default_rng(3)
 
-    def side():
-        lengths = rng.integers(3, WIDTH + 1, [GLOBAL_BATCH, 1])
+    def side(count=GLOBAL_BATCH):
+        lengths = rng.integers(3, WIDTH + 1, [count, 1])
         mask = (np.arange(WIDTH) < lengths).astype(np.int32)
         ids = rng.integers(1, CONFIG.vocab_size, mask.shape).astype(np.int32) * mask
         return dict(zip(INPUTS, (ids, mask, np.zeros_like(mask))))
@@ -36,39 +39,45 @@ def global_batches(steps=STEPS):
         source, target = side(), side()
         for values in target.values():
             values[6] = values[1]
-        yield source, target
+        if not hard_negatives:
+            yield source, target
+            continue
+        negative = side(GLOBAL_BATCH * hard_negatives)
+        for name, values in negative.items():
+            values[3 * hard_negatives] = target[name][5]
+        yield source, target, negative
 
 
-def make_dual_encoder(global_clipnorm=0.5):
+def make_dual_encoder(clip_norm=0.5, **options):
     """The same weights at every call; the clipping bites (the gradient's norm is above 10)."""
     encoder = Encoder(CONFIG)
     rng = np.random.default_rng(5)
     for weight in encoder.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
-    model = DualEncoder(encoder, AdditiveMarginRankingLoss(margin=0.3, scale=10.0))
-    optimizer = adamw(0.01, weight_decay=0.05, clip_norm=global_clipnorm)
+    loss = AdditiveMarginRankingLoss(margin=0.3, scale=10.0)
+    model = DualEncoder(encoder, loss, clip_norm=clip_norm, **options)
+    table = encoder.embeddings.word.name.removesuffix(":0")
+    optimizer = AdamW(0.01, weight_decay=0.05, tables=[table])
     optimizer.build(encoder.trainable_weights)
     model.compile(optimizer)
     return model
 
 
-def loss_and_gradients(strategy):
+def loss_and_gradients(strategy, hard_negatives=0, **options):
     """Global loss, mean negatives and summed gradients of one global batch."""
     with strategy.scope():
-        model = make_dual_encoder()
-    (batch,) = global_batches(1)
-    share = GLOBAL_BATCH // strategy.num_replicas_in_sync
+        model = make_dual_encoder(**options)
+    (batch,) = global_batches(1, hard_negatives)
 
     def of_replica(context):
-        start = context.replica_id_in_sync_group * share
-        return tf.nest.map_structure(lambda x: tf.constant(x[start : start + share]), batch)
+        def share(x):
+            rows = len(x) // strategy.num_replicas_in_sync
+            start = context.replica_id_in_sync_group * rows
+            return tf.constant(x[start : start + rows])
 
-    @tf.function
-    def step(data):
-        with tf.GradientTape() as tape:
-            loss, negatives = model._rank(data, model._embed(data, True, None))
-        return loss, negatives, tape.gradient(loss, model.trainable_variables)
+        return tf.nest.map_structure(share, batch)
 
+    step = tf.function(model.gradients)
     data = strategy.experimental_distribute_values_from_function(of_replica)
     loss, negatives, gradients = strategy.run(step, args=(data,))
     gradients = [
@@ -83,10 +92,10 @@ def loss_and_gradients(strategy):
     return sum(map(float, losses)), np.mean(means), gradients
 
 
-def trained(strategy, steps=STEPS):
+def trained(strategy, steps=STEPS, **options):
     """Logs of the last step's epoch, and the weights after `fit`."""
     with strategy.scope():
-        model = make_dual_encoder()
+        model = make_dual_encoder(**options)
     batches = list(global_batches(steps))
     dataset = tf.data.Dataset.from_tensor_slices(
         tf.nest.map_structure(lambda *x: np.concatenate(x), *batches)
@@ -111,6 +120,49 @@ def test_loss_and_every_gradient(replicas, mirrored):
         np.testing.assert_allclose(b, a, atol=1e-5)
         # Softmax is blind to a shift, so the key bias has no gradient; all others have one.
     assert sum(np.abs(g).max() > 1e-3 for g in gradients) == len(gradients)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_hard_negatives_of_all_replicas(replicas, mirrored):
+    """Two a pair, in NumPy: every source against all targets and everybody's negatives."""
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    loss, negatives, gradients = loss_and_gradients(strategy, hard_negatives=2)
+    (batch,) = global_batches(1, 2)
+    model = make_dual_encoder()
+    x, y, z = (e / np.linalg.norm(e, axis=1, keepdims=True) for e in map(np.array, model(batch)))
+    expected = 0.0
+    for i in range(GLOBAL_BATCH):
+        others = [j for j in range(GLOBAL_BATCH) if j != i and {i, j} != {1, 6}]
+        hard = [j for j in range(2 * GLOBAL_BATCH) if (i, j) != (5, 6)]  # 6 is target 5 itself
+        own = np.exp(10 * (x[i] @ y[i] - 0.3))
+        to_y = np.exp(10 * x[i] @ y[others].T).sum() + np.exp(10 * x[i] @ z[hard].T).sum()
+        to_x = np.exp(10 * y[i] @ x[others].T).sum()
+        expected -= np.log(own / (own + to_y)) + np.log(own / (own + to_x))
+    assert loss == pytest.approx(expected / GLOBAL_BATCH, abs=1e-5)
+    assert negatives == pytest.approx(6.75 + (16 * 8 - 1) / 8)
+    cached = loss_and_gradients(strategy, hard_negatives=2, chunk_size=2)
+    whole = loss_and_gradients(tf.distribute.get_strategy(), hard_negatives=2)
+    for a, b, c in zip(whole[2], gradients, cached[2], strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5)
+        np.testing.assert_allclose(c, a, atol=1e-5)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("static", [False, True])
+def test_gradient_caching(replicas, static, mirrored):
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    loss, negatives, gradients = loss_and_gradients(tf.distribute.get_strategy())
+    cached = loss_and_gradients(strategy, chunk_size=2, static=static)
+    assert cached[0] == pytest.approx(loss, abs=1e-5) and cached[1] == negatives
+    for a, b in zip(gradients, cached[2], strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5)
+
+
+def test_weights_after_training_in_chunks(one_device):
+    history, weights = trained(tf.distribute.get_strategy(), chunk_size=4)
+    for name, expected in one_device[1].items():
+        np.testing.assert_allclose(weights[name], expected, atol=1e-5, err_msg=name)
+    assert history["loss"] == pytest.approx(one_device[0]["loss"], abs=1e-5)
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
@@ -147,7 +199,7 @@ def token_key(side):
 
 def test_clipping_bites():
     _, clipped = trained(tf.distribute.get_strategy(), steps=1)
-    model = make_dual_encoder(global_clipnorm=0)
+    model = make_dual_encoder(clip_norm=0)
     (batch,) = global_batches(1)
     model.fit(tf.data.Dataset.from_tensor_slices(batch).batch(GLOBAL_BATCH), verbose=0)
     # AdamW's first step hardly depends on the gradient's length; its second moment does.
@@ -162,9 +214,9 @@ def test_clipping_takes_the_norm_of_whole_gradients():
     # Plain gradient descent of rate 0.1: w - 0.1 g 0.5 / |g|, the norm over all weights.
     _, _, gradients = loss_and_gradients(tf.distribute.get_strategy())
     norm = np.sqrt(sum((g**2).sum() for g in gradients))
-    model = make_dual_encoder()
+    model = make_dual_encoder(clip_norm=0.5)
     before = [w.numpy() for w in model.trainable_variables]
-    model.compile(tf_keras.optimizers.SGD(0.1, global_clipnorm=0.5))
+    model.compile(tf_keras.optimizers.SGD(0.1))
     (batch,) = global_batches(1)
     model.fit(tf.data.Dataset.from_tensor_slices(batch).batch(GLOBAL_BATCH), verbose=0)
     for old, g, new in zip(before, gradients, model.trainable_variables, strict=True):
@@ -183,15 +235,13 @@ def test_two_worker_processes(one_device, tmp_path):
 
 
 def test_encoder_and_loss_compile_with_xla():
-    model = make_dual_encoder()
+    model = make_dual_encoder(static=True)
     (batch,) = global_batches(1)
     batch = tf.nest.map_structure(tf.constant, batch)
 
     def step(data):
-        with tf.GradientTape() as tape:
-            loss, _ = model._rank(data, model._embed(data, True, tf.constant([1, 2])))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        return loss, [tf.convert_to_tensor(g) for g in gradients]
+        loss, _, gradients = model.gradients(data)
+        return loss, gradients
 
     signature = [tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), batch)]
     plain = tf.function(step, input_signature=signature)(batch)

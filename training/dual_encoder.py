@@ -24,8 +24,21 @@ def main(arguments: list[str] | None = None) -> None:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--vocab", help="vocabulary of a new encoder (see training.vocabulary)")
     start.add_argument("--init", help="release to go on from; --num-layers may add layers on top")
-    parser.add_argument("--cpu-replicas", type=int, default=1, help="logical CPU devices to use")
-    parser.add_argument("--seq-length", type=int, help="longest sentence in tokens (default: 128)")
+    parser.add_argument(
+        "--held-out", nargs="+", default=(), help="files of pairs to measure retrieval on, P@1"
+    )
+    devices = parser.add_mutually_exclusive_group()
+    devices.add_argument("--cpu-replicas", type=int, default=1, help="logical CPU devices to use")
+    devices.add_argument(
+        "--tpu",
+        help="name of a TPU, `local` for those of this machine; shapes are static then "
+        "(--static-width)",
+    )
+    parser.add_argument(
+        "--seq-length",
+        type=int,
+        help="longest sentence in tokens (default: 128; the paper: 128; Model Garden: 32)",
+    )
     add_flags(
         parser.add_argument_group("training"),
         labse_tf.FineTuningConfig,
@@ -37,9 +50,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     flags = parser.parse_args(arguments)
     shape = from_flags(flags, labse_tf.EncoderConfig)
+    if flags.tpu is not None:
+        flags.static_width = True
     config = labse_tf.FineTuningConfig(**from_flags(flags, labse_tf.FineTuningConfig))
+    first = config.parsed_stages[0].num_layers
+    if first is not None and shape.setdefault("num_layers", first) != first:
+        parser.error("--stages says the depths; drop --num-layers")
 
-    strategy = choose_strategy(flags.cpu_replicas)
+    strategy = choose_strategy(flags.cpu_replicas, flags.tpu)
     tf_keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         if flags.init:
@@ -56,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
                 preprocessor, labse_tf.Encoder(labse_tf.EncoderConfig.small(**shape))
             )
     print(f"{strategy.num_replicas_in_sync} replicas, {model.encoder.count_params():,} weights")
-    labse_tf.fine_tune(model, flags.pairs, config, flags.workdir)
+    labse_tf.fine_tune(model, flags.pairs, config, flags.workdir, held_out=flags.held_out)
 
 
 if __name__ == "__main__":

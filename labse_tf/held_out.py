@@ -1,0 +1,73 @@
+"""HeldOut: the accuracy of retrieval on held-out pairs while a model is trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tf_keras
+
+from labse_tf.evaluation.tatoeba import accuracy
+from labse_tf.model import LaBSE
+from labse_tf.pair_files import read_columns
+from labse_tf.stages import Stage
+from labse_tf.training_state import TrainingState
+
+P_AT_1 = "held_out_p_at_1"
+
+
+class HeldOut(tf_keras.callbacks.Callback):
+    """Measures P@1 every N steps and after the last, on files of held-out pairs.
+
+    Each sentence's nearest neighbour among all translations of its file is looked up, in both
+    directions; P@1 is the mean over directions and files. It is added to the logs, so that it is
+    reported. The encoder that did best stays in the run's directory.
+
+    Args:
+        model: embeds; its encoder is what is trained.
+        files: pairs, one file a language.
+        state: of the run; keeps the best figure.
+        every: steps between measurements, counted over the whole run.
+        stage: which steps these are.
+        patience: measurements without a better one after which the run ends; 0: never.
+    """
+
+    def __init__(
+        self,
+        model: LaBSE,
+        files: Sequence[str | os.PathLike],
+        state: TrainingState,
+        every: int,
+        stage: Stage,
+        patience: int,
+    ):
+        super().__init__()
+        self._model, self._state = model, state
+        self._every, self._last, self._patience = every, stage.first + stage.steps, patience
+        self._step = stage.first + state.step
+        self._pairs = {
+            os.path.basename(path): tuple(map(list, zip(*read_columns(path)))) for path in files
+        }
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        self._step += 1
+        if self._step % self._every and self._step != self._last:
+            return
+        logs[P_AT_1] = self.measure()
+        if logs[P_AT_1] > self._state.best.numpy():
+            self._state.best.assign(logs[P_AT_1])
+            self._state.since.assign(0)
+            self._state.save_best()
+        else:
+            self._state.since.assign_add(1)
+            if self._patience and self._state.since.numpy() >= self._patience:
+                self.model.stop_training = True
+
+    def measure(self) -> float:
+        """P@1 now, between 0 and 1."""
+        figures = []
+        for source, target in self._pairs.values():
+            x, y = (self._model.encode(side, show_progress=False) for side in (source, target))
+            figures += [accuracy(x, y), accuracy(y, x)]
+        return float(np.mean(figures))

@@ -1,0 +1,147 @@
+"""What happens after a step: it is checked, reported, saved."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.preemption import Preempted, Preemption
+from labse_tf.training_config import TrainingConfig
+from labse_tf.training_state import TrainingState
+
+LOGS = "logs"
+
+
+class StopUnlessFinite(tf_keras.callbacks.Callback):
+    """First of the callbacks: nothing is saved after a loss or a gradient that is no number.
+
+    Args:
+        state: of the run.
+        first: steps of the whole run before this call of `fit`.
+        reread: step -> its batch once more, dicts of arrays in a tuple.
+    """
+
+    def __init__(self, state: TrainingState, first: int, reread: Callable[[int], tuple]):
+        super().__init__()
+        self._state, self._first, self._reread = state, first, reread
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step = self._first + batch + 1
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(logs.get(name, 0)):
+                what = name.replace("_", " ").replace("gradient norm", "norm of the gradient")
+                raise FloatingPointError(
+                    f"The {what} of step {step} is {logs[name]}. The last good checkpoint is "
+                    f"{self._state.newest()}; the token ids of the step are in "
+                    f"{self._write(step)!r}. Lower the learning rate or look at the pairs of that "
+                    "step, and start again in another directory."
+                )
+
+    def _write(self, step: int) -> str:
+        batch = self._reread(step)
+        path = os.path.join(self._state.workdir, f"not-finite-step-{step}.npz")
+        np.savez_compressed(
+            path,
+            **{f"{i}/{name}": ids for i, side in enumerate(batch) for name, ids in side.items()},
+        )
+        return path
+
+
+class Checkpoints(tf_keras.callbacks.Callback):
+    """Last of the callbacks: saves every N steps, after the last one, and on SIGTERM.
+
+    Args:
+        state: of the run.
+        every: steps between checkpoints.
+        last: the stage's steps.
+        start: those of them that were finished before.
+        preemption: tells of SIGTERM.
+
+    Raises:
+        Preempted: after the checkpoint that SIGTERM asked for.
+    """
+
+    def __init__(
+        self, state: TrainingState, every: int, last: int, start: int, preemption: Preemption
+    ):
+        super().__init__()
+        self._state, self._every, self._last = state, every, last
+        self._start, self._preemption = start, preemption
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step = self._start + batch + 1
+        finished = step == self._last or self.model.stop_training
+        asked = self._preemption.asked()
+        if finished:
+            self._state.finish()
+        if finished or asked or step % self._every == 0:
+            self._state.save()
+        if asked and not finished:
+            raise Preempted(
+                f"SIGTERM: the checkpoint of step {step} is saved in {self._state.workdir!r}. "
+                "Start again in the same way to go on."
+            )
+
+
+class Reports(tf_keras.callbacks.Callback):
+    """Keras' progress bar over the whole run on a terminal; elsewhere a line a report; TensorBoard.
+
+    The figures are means since the last report. The first step, which traces the graph, is left
+    out of the rows per second.
+
+    Args:
+        config: says how often, and how many rows a step has.
+        first: steps of the whole run before this call of `fit`.
+        last: the stage's last step, of the whole run.
+        unit: what the rows of a batch are, as "pairs".
+        writer: for TensorBoard; None to write nothing.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        first: int,
+        last: int,
+        unit: str,
+        writer: tf.summary.SummaryWriter | None,
+    ):
+        super().__init__()
+        self._config, self._last = config, last
+        self._rate, self._writer = f"{unit}/s", writer
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = tf_keras.utils.Progbar(config.steps, unit_name="step")
+        self._first = self._timed_from = first
+        self._time = math.nan
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step, now = self._first + batch + 1, time.perf_counter()
+        last = step == self._last or self.model.stop_training
+        report = step % self._config.report_every == 0 or last
+        if self._bar:
+            self._bar.stateful_metrics.update([*logs, self._rate])
+        if batch and (report or self._bar):
+            rate = (step - self._timed_from) * self._config.batch_size / (now - self._time)
+            values = {**logs, self._rate: rate}
+            if self._bar:
+                self._bar.update(step, values.items(), finalize=last)
+            else:
+                figures = (f"{name}: {value:,.4g}" for name, value in values.items())
+                sys.stdout.write(" - ".join([f"{step}/{self._config.steps}", *figures]) + "\n")
+                sys.stdout.flush()
+            if report and self._writer:
+                values["learning_rate"] = float(self.model.optimizer.learning_rate)
+                with self._writer.as_default(step):
+                    for name, value in values.items():
+                        tf.summary.scalar(name, value)
+        if report:
+            self.model.reset_metrics()
+        if report or not batch:
+            self._timed_from, self._time = step, now
