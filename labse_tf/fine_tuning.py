@@ -115,7 +115,9 @@ def fine_tune(
     with strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
-                model = LaBSE(model.preprocessor, grow(model.encoder, stage.num_layers))
+                model = LaBSE(
+                    model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
+                )
             _run_stage(model, pairs, config, stage, workdir, held_out)
     return model
 
@@ -158,7 +160,7 @@ def _run_stage(
         "held_out": [os.path.abspath(path) for path in held_out],
     }
     state = TrainingState(
-        os.path.join(workdir, stage.name),
+        os.path.join(workdir, stage.name) if stage.name else workdir,
         model,
         optimizer,
         settings,
@@ -182,9 +184,7 @@ def _run_stage(
 
     callbacks = []
     if held_out:
-        callbacks.append(
-            HeldOut(model, held_out, state, config.evaluate_every, stage, config.patience)
-        )
+        callbacks.append(HeldOut(model, held_out, state, config, stage))
     train(dual_encoder, config, stage, state, dataset, unit="pairs", callbacks=callbacks)
     if state.finished:
         averages = optimizer.averages

@@ -10,7 +10,7 @@ from labse_tf.encoder import Encoder
 from labse_tf.layers import LayerNorm
 
 
-def grow(encoder: Encoder, num_layers: int) -> Encoder:
+def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
     """A new encoder of `num_layers` layers that computes what `encoder` computes.
 
     Embeddings, layers and pooler are copied; the layers on top are new and start as the identity.
@@ -20,6 +20,11 @@ def grow(encoder: Encoder, num_layers: int) -> Encoder:
 
     This is the paper's progressive stacking (arXiv 2007.01852, section 2.3) carried to its
     beginning: from no layer at all, whose embeddings learn ten times faster.
+
+    Args:
+        encoder: any.
+        num_layers: of the new one.
+        seed: of the new layers' random weights.
 
     Raises:
         ValueError: `num_layers` is below the encoder's.
@@ -35,7 +40,13 @@ def grow(encoder: Encoder, num_layers: int) -> Encoder:
     for weight in grown.weights:
         if weight.name in old:
             weight.assign(old[weight.name])
-    for layer in grown.transformer[config.num_layers :]:
+    for i, layer in enumerate(grown.transformer[config.num_layers :]):
+        for j, projection in enumerate((layer.qkv, layer.intermediate)):
+            # Not Keras' initial values: a run of stages that is resumed must grow the same.
+            kernel = tf.random.stateless_truncated_normal(
+                projection.kernel.shape, [seed, 2 * i + j]
+            )
+            projection.kernel.assign(config.initializer_range * kernel)
         for projection in (layer.attention_output, layer.feed_forward_output):
             projection.kernel.assign(tf.zeros_like(projection.kernel))
     if num_layers > config.num_layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import typing
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,11 @@ from labse_tf.evaluation.tatoeba import accuracy
 from labse_tf.model import LaBSE
 from labse_tf.pair_files import read_columns
 from labse_tf.stages import Stage
+from labse_tf.training_callbacks import say
 from labse_tf.training_state import TrainingState
+
+if typing.TYPE_CHECKING:
+    from labse_tf.fine_tuning import FineTuningConfig
 
 P_AT_1 = "held_out_p_at_1"
 
@@ -21,16 +26,15 @@ class HeldOut(tf_keras.callbacks.Callback):
     """Measures P@1 every N steps and after the last, on files of held-out pairs.
 
     Each sentence's nearest neighbour among all translations of its file is looked up, in both
-    directions; P@1 is the mean over directions and files. It is added to the logs, so that it is
-    reported. The encoder that did best stays in the run's directory.
+    directions; P@1 is the mean over directions and files. The encoder that did best stays in the
+    run's directory.
 
     Args:
         model: embeds; its encoder is what is trained.
         files: pairs, one file a language.
         state: of the run; keeps the best figure.
-        every: steps between measurements, counted over the whole run.
+        config: how often, and when to end the run.
         stage: which steps these are.
-        patience: measurements without a better one after which the run ends; 0: never.
     """
 
     def __init__(
@@ -38,13 +42,12 @@ class HeldOut(tf_keras.callbacks.Callback):
         model: LaBSE,
         files: Sequence[str | os.PathLike],
         state: TrainingState,
-        every: int,
+        config: FineTuningConfig,
         stage: Stage,
-        patience: int,
     ):
         super().__init__()
-        self._model, self._state = model, state
-        self._every, self._last, self._patience = every, stage.first + stage.steps, patience
+        self._model, self._state, self._config = model, state, config
+        self._last = stage.first + stage.steps
         self._step = stage.first + state.step
         self._pairs = {
             os.path.basename(path): tuple(map(list, zip(*read_columns(path)))) for path in files
@@ -52,16 +55,20 @@ class HeldOut(tf_keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs=None):
         self._step += 1
-        if self._step % self._every and self._step != self._last:
+        if self._step % self._config.evaluate_every and self._step != self._last:
             return
-        logs[P_AT_1] = self.measure()
-        if logs[P_AT_1] > self._state.best.numpy():
-            self._state.best.assign(logs[P_AT_1])
+        figure = self.measure()
+        say(f"{self._step}/{self._config.steps} - held-out P@1: {figure:.2%}")
+        self._state.log(self._step, {P_AT_1: figure})
+        if figure > self._state.best.numpy():
+            self._state.best.assign(figure)
             self._state.since.assign(0)
             self._state.save_best()
         else:
             self._state.since.assign_add(1)
-            if self._patience and self._state.since.numpy() >= self._patience:
+            patience = self._config.patience
+            if patience and self._state.since.numpy() >= patience:
+                say(f"No better one in {patience} measurements: the run ends.")
                 self.model.stop_training = True
 
     def measure(self) -> float:

@@ -16,8 +16,6 @@ from labse_tf.preemption import Preempted, Preemption
 from labse_tf.training_config import TrainingConfig
 from labse_tf.training_state import TrainingState
 
-LOGS = "logs"
-
 
 class StopUnlessFinite(tf_keras.callbacks.Callback):
     """First of the callbacks: nothing is saved after a loss or a gradient that is no number.
@@ -93,55 +91,57 @@ class Checkpoints(tf_keras.callbacks.Callback):
 class Reports(tf_keras.callbacks.Callback):
     """Keras' progress bar over the whole run on a terminal; elsewhere a line a report; TensorBoard.
 
-    The figures are means since the last report. The first step, which traces the graph, is left
-    out of the rows per second.
+    The figures are means since the last report. The rows per second are those of the steps alone,
+    without the first, which traces the graph.
 
     Args:
+        state: of the run; keeps what is reported.
         config: says how often, and how many rows a step has.
         first: steps of the whole run before this call of `fit`.
         last: the stage's last step, of the whole run.
         unit: what the rows of a batch are, as "pairs".
-        writer: for TensorBoard; None to write nothing.
     """
 
     def __init__(
-        self,
-        config: TrainingConfig,
-        first: int,
-        last: int,
-        unit: str,
-        writer: tf.summary.SummaryWriter | None,
+        self, state: TrainingState, config: TrainingConfig, first: int, last: int, unit: str
     ):
         super().__init__()
-        self._config, self._last = config, last
-        self._rate, self._writer = f"{unit}/s", writer
+        self._state, self._config, self._first, self._last = state, config, first, last
+        self._rate = f"{unit}/s"
         self._bar = None
         if sys.stdout.isatty():
             self._bar = tf_keras.utils.Progbar(config.steps, unit_name="step")
-        self._first = self._timed_from = first
-        self._time = math.nan
+        self._begun = self._seconds = 0.0
+        self._steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs=None):
+        self._begun = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs=None):
-        step, now = self._first + batch + 1, time.perf_counter()
-        last = step == self._last or self.model.stop_training
+        step = self._first + batch + 1
+        if batch:
+            self._seconds += time.perf_counter() - self._begun
+            self._steps += 1
+        last = step == self._last
         report = step % self._config.report_every == 0 or last
-        if self._bar:
-            self._bar.stateful_metrics.update([*logs, self._rate])
-        if batch and (report or self._bar):
-            rate = (step - self._timed_from) * self._config.batch_size / (now - self._time)
+        if self._steps and (report or self._bar):
+            rate = self._steps * self._config.batch_size / self._seconds
             values = {**logs, self._rate: rate}
             if self._bar:
+                self._bar.stateful_metrics.update(values)
                 self._bar.update(step, values.items(), finalize=last)
             else:
                 figures = (f"{name}: {value:,.4g}" for name, value in values.items())
-                sys.stdout.write(" - ".join([f"{step}/{self._config.steps}", *figures]) + "\n")
-                sys.stdout.flush()
-            if report and self._writer:
-                values["learning_rate"] = float(self.model.optimizer.learning_rate)
-                with self._writer.as_default(step):
-                    for name, value in values.items():
-                        tf.summary.scalar(name, value)
+                say(" - ".join([f"{step}/{self._config.steps}", *figures]))
+        if report and self._steps:
+            rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
+            self._state.log(step, {**values, "learning_rate": float(rate)})
         if report:
             self.model.reset_metrics()
-        if report or not batch:
-            self._timed_from, self._time = step, now
+            self._seconds, self._steps = 0.0, 0
+
+
+def say(line: str) -> None:
+    """A line on stdout, at once, however stdout is buffered."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -11,7 +9,7 @@ import tf_keras
 
 from labse_tf.preemption import Preemption
 from labse_tf.stages import Stage
-from labse_tf.training_callbacks import LOGS, Checkpoints, Reports, StopUnlessFinite
+from labse_tf.training_callbacks import Checkpoints, Reports, StopUnlessFinite
 from labse_tf.training_config import TrainingConfig
 from labse_tf.training_state import TrainingState
 
@@ -66,20 +64,15 @@ def train(
         state.save()
     if not stage.steps:
         return
-    with contextlib.ExitStack() as stack:
-        preemption = stack.enter_context(Preemption(strategy))
-        writer = None
-        if state.is_chief:
-            writer = tf.summary.create_file_writer(os.path.join(state.workdir, LOGS))
-            stack.callback(writer.close)
-        first = stage.first + start
+    first = stage.first + start
+    with Preemption(strategy) as preemption:
         task.fit(
             batches,
             steps_per_epoch=stage.steps - start,
             verbose=0,
             callbacks=[
                 StopUnlessFinite(state, first, reread),
-                Reports(config, first, stage.first + stage.steps, unit, writer),
+                Reports(state, config, first, stage.first + stage.steps, unit),
                 *callbacks,
                 Checkpoints(state, config.checkpoint_every, stage.steps, start, preemption),
             ],

@@ -16,6 +16,8 @@ from labse_tf.model import LaBSE
 from labse_tf.saved_model import read_weights
 from labse_tf.training_run import BEST, CHECKPOINTS, compare_with_run, describe, write_run
 
+LOGS = "logs"
+
 
 class TrainingState:
     """Checkpoints of a run. Every worker makes one; the chief's is the one that stays.
@@ -79,6 +81,7 @@ class TrainingState:
             max_to_keep=keep,
         )
         self._best = tf.train.Checkpoint(encoder=model.encoder)
+        self._writer: tf.summary.SummaryWriter | None = None
 
     @property
     def step(self) -> int:
@@ -113,6 +116,17 @@ class TrainingState:
                 f"The checkpoint of step {self.step} could not be written: {error}. The last good "
                 f"one is {self.newest()}. Make room, and start again in the same way to go on."
             ) from error
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes figures of a step of the whole run to WORKDIR/logs, for TensorBoard."""
+        if not self.is_chief:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(os.path.join(self.workdir, LOGS))
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
 
     def newest(self) -> str | None:
         """The path of the last good checkpoint."""
