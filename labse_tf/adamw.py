@@ -49,7 +49,8 @@ class AdamW(tf_keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
     ):
-        super().__init__(name="AdamW", jit_compile=False)
+        # Keras would decay every weight, and densely, were it by 0.
+        super().__init__(name="AdamW", weight_decay=None, jit_compile=False)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.decay, self.ema_decay, self.tables = weight_decay, ema_decay, tuple(tables)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon

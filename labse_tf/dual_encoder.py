@@ -106,6 +106,8 @@ class DualEncoder(tf_keras.Model):
         return loss, negatives, gradients
 
     def _embed(self, side: Side, seed: tf.Tensor | None, training: bool = True) -> tf.Tensor:
+        if not self._static:
+            side = _trimmed(side)
         outputs = self.encoder(
             side, training=training, dropout_seed=seed, pooled_only=not self._static
         )
@@ -136,3 +138,9 @@ class DualEncoder(tf_keras.Model):
         for metric, value in zip(self._means, values, strict=False):
             metric.update_state(value)
         return {metric.name: metric.result() for metric in self._means[: len(values)]}
+
+
+def _trimmed(side: Side) -> dict[str, tf.Tensor]:
+    """As wide as its longest sentence: a batch is as wide as that of all sides and chunks."""
+    longest = tf.reduce_max(tf.reduce_sum(side["input_mask"], axis=1))
+    return {name: x[:, :longest] for name, x in side.items()}

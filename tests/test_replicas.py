@@ -250,3 +250,30 @@ def test_encoder_and_loss_compile_with_xla():
         np.testing.assert_allclose(b, a, atol=1e-4)
     hlo = compiled.experimental_get_compiler_ir(batch)(stage="hlo")
     assert "<=" not in hlo  # bounded dynamic dimensions are written so: f32[<=8]
+
+
+@pytest.mark.parametrize("chunk_size", [0, 4])
+def test_every_shape_of_a_step_is_static(chunk_size):
+    """As a TPU's compiler wants it: of each op's output in the graph of a whole training step."""
+    model = make_dual_encoder(static=True, chunk_size=chunk_size)
+    (batch,) = global_batches(1, 1)
+    signature = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, tf.int32), batch)
+    graph = tf.function(model.train_step, autograph=False).get_concrete_function(signature).graph
+    bodies = [f.graph for f in functions_of(graph)]
+    assert len(bodies) >= (4 if chunk_size else 0)  # loops' conditions and bodies
+    dynamic = [
+        (op.type, op.name)
+        for g in (graph, *bodies)
+        for op in g.get_operations()
+        for output in op.outputs
+        if output.dtype not in (tf.resource, tf.variant) and not output.shape.is_fully_defined()
+    ]
+    assert not dynamic, dynamic[:5]
+
+
+def functions_of(graph):
+    """The functions that a graph's ops call, as FuncGraphs, all the way down."""
+    found = {}
+    for name, function in graph._functions.items():
+        found[name] = function
+    return list(found.values())

@@ -58,7 +58,7 @@ def measure(name, size, *arguments):
         print(f"    {line}")
 
 
-def vocabulary(path, size):
+def write_vocabulary(path, size):
     tokens = VOCABULARY.read_text(encoding="utf-8").splitlines()
     words = ("".join(letters) for letters in itertools.product("abcdefghijklmnop", repeat=5))
     made_up = (("##" if i % 3 else "") + word for i, word in enumerate(words))
@@ -69,7 +69,7 @@ def vocabulary(path, size):
 
 def random_model(folder):
     config = labse_tf.EncoderConfig.base()
-    vocabulary(folder / "vocab.txt", config.vocab_size)
+    write_vocabulary(folder / "vocab.txt", config.vocab_size)
     encoder = weights.unfilled_encoder(config)
     rng = np.random.default_rng(0)
 

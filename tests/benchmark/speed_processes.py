@@ -15,21 +15,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")  # a second
 
 
 class WorkerProcess:
-    """A `speed_worker`, suspended unless it has been asked: idle thread pools may spin.
+    """A worker, suspended unless it has been asked: idle thread pools may spin.
 
     Args:
         name: of the system.
-        folder: where the model and the sentences are.
-        threads: how many it may use.
-        count: how many of the sentences there are for it.
+        arguments: of the module after the name.
+        module: what runs in the process.
     """
 
-    def __init__(self, name: str, folder: Path, threads: int, count: int):
+    def __init__(self, name: str, *arguments, module: str = "speed_worker"):
         self.name = name
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmark.speed_worker",
-             name, str(folder), str(threads), str(count)],
+            [sys.executable, "-m", f"tests.benchmark.{module}", name, *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             cwd=ROOT, env=ENVIRONMENT,
         )  # fmt: skip
