@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 from labse_tf.model import LaBSE
 from labse_tf.weights import rows_of
@@ -20,7 +21,10 @@ def fingerprint(model: LaBSE) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def checksum(path: str) -> str:
+def checksum(path: str | os.PathLike) -> str:
     """SHA-256 of a file."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        while block := file.read(2**20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
