@@ -1,0 +1,203 @@
+"""pretrain: text and pairs in, a pre-trained encoder in a working directory out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from labse_tf.adamw import AdamW
+from labse_tf.masked_evaluation import HeldOutText, MaskedEvaluation
+from labse_tf.masked_loss import DEFAULT_CHUNK_BYTES
+from labse_tf.masked_text import DEFAULT_TLM_SHARE, read_masked
+from labse_tf.masking import DEFAULT_MASK_RATE, Masking
+from labse_tf.model import LaBSE
+from labse_tf.optimization import WarmupLinearDecay
+from labse_tf.pretrainer import MaskedLanguageHead, Pretrainer
+from labse_tf.stacking import stack
+from labse_tf.stages import Stage
+from labse_tf.training_config import TrainingConfig, option
+from labse_tf.training_loop import Dataset, train
+from labse_tf.training_run import check_stages
+from labse_tf.training_state import TrainingState
+from labse_tf.weights import POLICIES, computing_in, weights_dtype_of
+
+_MB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig(TrainingConfig):
+    """How to pre-train; the program's flags are these fields.
+
+    Raises:
+        ValueError: a field is out of its range; the message names field and value.
+    """
+
+    batch_size: int = option(256, "sequences of a global batch, over all replicas")
+    stages: str = option(
+        "",
+        "depths to stack through, each a multiple of the one before, with their shares of the "
+        "steps, as 3:25%,6:25%,12:50%; the paper: a quarter, a half, all of the layers",
+    )
+    learning_rate: float = option(1e-4, "highest learning rate of AdamW")
+    row_sparse: bool = option(
+        False, "not for pre-training, where every row of the word embeddings has a gradient"
+    )
+    ema_decay: float = option(0.0, "not for pre-training")
+    mask_rate: float = option(DEFAULT_MASK_RATE, "share of the word pieces to predict")
+    max_predictions: int = option(0, "most of a sequence; 0: what the rate makes of its length")
+    whole_words: bool = option(False, "mask all pieces of a word together")
+    tlm_share: float = option(
+        DEFAULT_TLM_SHARE, "of the sequences, translation pairs in one; the rest is text"
+    )
+    logits_mb: int = option(DEFAULT_CHUNK_BYTES // _MB, "most memory for logits, MB")
+    evaluate_every: int = option(500, "steps between measurements of the held-out text")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.row_sparse or self.ema_decay:
+            raise ValueError(
+                f"`row_sparse` (={self.row_sparse}) and `ema_decay` (={self.ema_decay}) are for "
+                "translation ranking, not for pre-training. Leave them out."
+            )
+        if not 0 < self.mask_rate < 1:
+            raise ValueError(f"`mask_rate` (={self.mask_rate}) must be above 0 and below 1.")
+        if not 0 <= self.tlm_share <= 1:
+            raise ValueError(f"`tlm_share` (={self.tlm_share}) must be from 0 to 1.")
+        self._check_least(("max_predictions",), 0)
+        self._check_least(("evaluate_every", "logits_mb"), 1)
+        depths = [stage.num_layers for stage in self.parsed_stages]
+        if any(not a or b % a for a, b in itertools.pairwise(depths)):
+            raise ValueError(
+                f"Each depth of `stages` (={self.stages!r}) must be a multiple of the one before, "
+                "whose layers it is stacked from."
+            )
+
+
+def pretrain(
+    model: LaBSE,
+    text: Sequence[str | os.PathLike],
+    pairs: Sequence[str | os.PathLike],
+    config: PretrainingConfig,
+    workdir: str | os.PathLike,
+    *,
+    held_out: Sequence[str | os.PathLike] = (),
+) -> LaBSE:
+    """Trains a model by masked and translation language modelling (arXiv 2007.01852, section 2.3).
+
+    Runs under the strategy that the model was made in. With `stages` the encoder is stacked: each
+    stage is a run in a directory of its own, which begins with the layers of the last one, copied,
+    with the head as it was, a new optimizer and another warm-up. Called again with the same
+    settings it continues after the newest checkpoint of the newest stage. The checkpoints hold
+    the head as well; `python -m export.saved_model` exports the encoder.
+
+    Args:
+        model: usually a new one, as deep as the first stage or a divisor of it; made inside
+            `strategy.scope()`, if any. Its pooler is not trained.
+        text: files for masked language modelling, see `read_masked`; translation pairs will do.
+        pairs: files for translation language modelling.
+        config: how long and how.
+        workdir: the run's directory.
+        held_out: files on which masked accuracy and perplexity are measured, language by language.
+
+    Returns:
+        The model; with `stages`, the deepest one in its stead.
+
+    Raises:
+        FloatingPointError: the loss or a gradient was not finite; the last good checkpoint stays.
+        OSError: a checkpoint could not be written, as on a full disk; the last good one stays.
+        labse_tf.preemption.Preempted: SIGTERM came, and the run was saved to go on later.
+        ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
+            run; or the model was loaded to embed only, in bfloat16 or with another backend.
+
+    Example:
+        >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
+        >>> config = PretrainingConfig(steps=10_000, stages="3:25%,6:25%,12:50%")
+        >>> model = pretrain(model_of_3_layers, files, files, config, "run")
+        >>> model.save("pretrained")
+    """
+    if model.backend is not None or weights_dtype_of(model.encoder) != "float32":
+        raise ValueError(
+            "This model was loaded to embed only. Load it without `precision` and `backend` to "
+            "train it."
+        )
+    check_stages(workdir, bool(config.stages))
+    weight = model.encoder.trainable_weights[0]
+    strategy = getattr(weight, "distribute_strategy", tf.distribute.get_strategy())
+    masking = Masking(
+        model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
+    )
+    evaluation = None
+    if held_out:
+        evaluation = MaskedEvaluation(held_out, model.preprocessor, masking)
+    settings = dataclasses.asdict(config) | {
+        "text": [os.path.abspath(path) for path in text],
+        "pairs": [os.path.abspath(path) for path in pairs],
+        "held_out": [os.path.abspath(path) for path in held_out],
+    }
+    preprocessor = model.preprocessor
+
+    def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
+        batches = read_masked(
+            text,
+            pairs,
+            preprocessor,
+            masking,
+            config.batch_size,
+            tlm_share=config.tlm_share,
+            exponent=config.exponent,
+            seed=config.seed,
+            shuffle_buffer=config.shuffle_buffer,
+            static_width=config.static_width,
+            skip=skip,
+            input_context=context,
+        )
+        return batches.map(lambda batch: (batch,))
+
+    with strategy.scope():
+        head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
+        for stage in config.parsed_stages:
+            if stage.num_layers not in (None, model.encoder.config.num_layers):
+                model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
+            _run_stage(model, head, config, stage, workdir, settings, dataset, evaluation)
+    return model
+
+
+def _run_stage(
+    model: LaBSE,
+    head: MaskedLanguageHead,
+    config: PretrainingConfig,
+    stage: Stage,
+    workdir: str | os.PathLike,
+    settings: dict,
+    dataset: Dataset,
+    evaluation: MaskedEvaluation | None,
+) -> None:
+    task = Pretrainer(
+        computing_in(model.encoder, config.precision),
+        head,
+        config.seed,
+        clip_norm=config.clip_norm,
+        chunk_bytes=config.logits_mb * _MB,
+    )
+    warmup_steps = config.warmup_steps if config.steps else 0  # 0 steps: only start the run
+    rate = WarmupLinearDecay(
+        config.learning_rate, warmup_steps, max(config.steps, 1), first=stage.first
+    )
+    optimizer = AdamW(rate, config.weight_decay)
+    optimizer.build(task.trained_weights)
+    task.compile(optimizer)
+    state = TrainingState(
+        os.path.join(workdir, stage.name) if stage.name else workdir,
+        model,
+        optimizer,
+        settings,
+        config.keep_checkpoints,
+        tf.distribute.get_strategy(),
+        parts={"head": head},
+    )
+    callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
+    train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)
