@@ -71,6 +71,7 @@ def fine_tune(
     workdir: str | os.PathLike,
     *,
     held_out: Sequence[str | os.PathLike] = (),
+    loss: type[AdditiveMarginRankingLoss] = AdditiveMarginRankingLoss,
 ) -> LaBSE:
     """Trains a model by translation ranking (arXiv 2007.01852, section 2.2), in place.
 
@@ -85,6 +86,7 @@ def fine_tune(
         config: how long and how.
         workdir: the run's directory.
         held_out: files of pairs on which the accuracy of retrieval is measured, P@1.
+        loss: what ranks the pairs, made with the margin and the scale of `config`.
 
     Returns:
         The model; with `stages`, the grown one in its stead. It has the moving averages of the
@@ -118,7 +120,7 @@ def fine_tune(
                 model = LaBSE(
                     model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
                 )
-            _run_stage(model, pairs, config, stage, workdir, held_out)
+            _run_stage(model, pairs, config, stage, workdir, held_out, loss)
     return model
 
 
@@ -129,6 +131,7 @@ def _run_stage(
     stage: Stage,
     workdir: str | os.PathLike,
     held_out: Sequence[str | os.PathLike],
+    loss: type[AdditiveMarginRankingLoss],
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
     warmup_steps = config.warmup_steps if config.steps else 0  # 0 steps: only start the run
@@ -147,7 +150,7 @@ def _run_stage(
     optimizer.build(weights)
     dual_encoder = DualEncoder(
         computing_in(model.encoder, config.precision),
-        AdditiveMarginRankingLoss(config.margin, config.scale),
+        loss(config.margin, config.scale),
         config.seed,
         variables=weights,
         clip_norm=config.clip_norm,
@@ -159,6 +162,8 @@ def _run_stage(
         "pairs": [os.path.abspath(path) for path in pairs],
         "held_out": [os.path.abspath(path) for path in held_out],
     }
+    if loss is not AdditiveMarginRankingLoss:
+        settings["loss"] = loss.__name__
     state = TrainingState(
         os.path.join(workdir, stage.name) if stage.name else workdir,
         model,

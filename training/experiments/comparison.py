@@ -1,0 +1,215 @@
+"""Comparison: runs that differ in one thing, from the same starts, on the same pairs.
+
+WORKDIR/config.json         the experiment's settings: started again, it must have the same
+WORKDIR/vocab.txt           learned from the pairs
+WORKDIR/pairs/              the pairs that are trained on, a file a language
+WORKDIR/runs/RUN/seed-N/    of `fine_tune`; tatoeba.json has what was measured
+WORKDIR/report/             results.json, table.md and plot.png, all of them or none
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+
+import tf_keras
+
+import labse_tf
+from labse_tf.evaluation import Tatoeba
+from labse_tf.evaluation.fingerprint import checksum
+from labse_tf.evaluation.results import write_json
+from labse_tf.fine_tuning import FineTuningConfig
+from labse_tf.flags import add_flags, from_flags
+from labse_tf.pair_files import read_columns
+from labse_tf.strategy import choose_strategy
+from labse_tf.training_callbacks import say
+from labse_tf.training_run import compare_with_run
+from labse_tf.vocabulary import learn_vocabulary, write_vocabulary
+from training.experiments.data import Data, draw_pairs, files_of
+from training.experiments.report import check_plotting, write_report
+from training.experiments.runs import Measuring, Run
+
+ENCODER = labse_tf.EncoderConfig.small(vocab_size=16_000)
+TRAINING = FineTuningConfig(
+    steps=1000,
+    batch_size=256,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    scale=20.0,
+    exponent=0.7,
+    checkpoint_every=250,
+    keep_checkpoints=1,
+    report_every=100,
+)
+
+
+class Comparison:
+    """Several `Run`s on the same pairs, measured on the Tatoeba test of the same languages.
+
+    Made from a program's command line, it has the vocabulary and the pairs ready. Started again
+    in the same directory it goes on where it was, and reads back what is finished.
+
+    Args:
+        arguments: of the command line; None for the process' own.
+        program: its name behind `python -m`.
+        description: what is compared, in the paper and here; and what it costs.
+        options: a dataclass, the experiment's own flags; `replicas`, if it is among them, is the
+            number of logical CPU devices.
+        training: the defaults of the flags of FineTuningConfig.
+        fixed: fields of it that the experiment sets itself.
+
+    Attributes:
+        options: an instance of that dataclass, as given.
+        training: as given.
+        strategy: to make models in.
+        pairs: the files that are trained on.
+        workdir: the experiment's.
+
+    Raises:
+        FileNotFoundError, ValueError: there are no such pairs, or `workdir` is another
+            experiment's.
+        ImportError: matplotlib is not installed.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str] | None,
+        program: str,
+        description: str,
+        options: type,
+        training: FineTuningConfig = TRAINING,
+        fixed: Sequence[str] = (),
+    ):
+        parser = argparse.ArgumentParser(
+            prog=f"python -m {program}",
+            description=description,
+            epilog="On 2 CPU cores expect 10 to 20 minutes for every 1,000 steps of 256 pairs, for "
+            "each run and each seed. WORKDIR/report has the table, the plot and all figures. "
+            "Interrupt it when you like: started again with the same flags, it goes on.",
+        )
+        parser.add_argument("--pairs", required=True, help="directory of <code>-eng.tsv.gz")
+        parser.add_argument("--workdir", required=True, help="directory of the experiment")
+        add_flags(parser.add_argument_group("what is compared"), options)
+        add_flags(parser.add_argument_group("data"), Data)
+        add_flags(parser.add_argument_group("training"), FineTuningConfig, preset=training)
+        add_flags(parser.add_argument_group("encoder"), labse_tf.EncoderConfig, preset=ENCODER)
+        flags = parser.parse_args(arguments)
+        given = from_flags(flags, FineTuningConfig)
+        for name in fixed:
+            if name in given:
+                parser.error(f"--{name.replace('_', '-')} is not yours to set in this experiment")
+        check_plotting()
+        self.options = options(**from_flags(flags, options))
+        self.training = dataclasses.replace(training, **given)
+        self.workdir = flags.workdir
+        self.strategy = choose_strategy(getattr(self.options, "replicas", 1))
+        self._data = Data(**from_flags(flags, Data))
+        self._encoder = dataclasses.replace(ENCODER, **from_flags(flags, labse_tf.EncoderConfig))
+        self._command = shlex.join(
+            ["python", "-m", program, *(sys.argv[1:] if arguments is None else arguments)]
+        )
+        self._description = description
+        if self._data.seeds < 1:
+            raise ValueError(f"`seeds` (={self._data.seeds}) must be at least 1.")
+        if self.training.stages:
+            first = self.training.parsed_stages[0].num_layers
+            self._encoder = dataclasses.replace(self._encoder, num_layers=first)
+        self._files = files_of(flags.pairs, self._data.languages)
+        self._evaluation = Tatoeba(languages=tuple(self._files))
+        self._evaluation.check(self._data.tatoeba or None)
+        self._start(program)
+
+    def new_model(self, seed: int) -> labse_tf.LaBSE:
+        """A model with random weights, the same for the same seed."""
+        tf_keras.utils.set_random_seed(seed)
+        preprocessor = labse_tf.Preprocessor(self._vocab_file, self._data.seq_length)
+        config = dataclasses.replace(self._encoder, vocab_size=preprocessor.vocab_size)
+        with self.strategy.scope():
+            return labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config))
+
+    def compare(
+        self, runs: Sequence[Run], against: str, x_label: str = "", log_x: bool = False
+    ) -> None:
+        """Trains and measures all runs, and writes the report.
+
+        Args:
+            runs: of different names.
+            against: name of the run that the others are compared with, seed by seed.
+            x_label: of the plot, if the runs have places on it.
+            log_x: whether its axis is logarithmic.
+        """
+        seeds = [self.training.seed + i for i in range(self._data.seeds)]
+        measuring = Measuring(
+            os.path.join(self.workdir, "runs"),
+            self._evaluation,
+            self._data.tatoeba or None,
+            self._command,
+        )
+        measured = {
+            run.name: [measuring(run, seed, self.new_model, self.pairs) for seed in seeds]
+            for run in runs
+        }
+        results = {
+            "description": self._description,
+            "command": self._command,
+            "against": against,
+            "x_label": x_label,
+            "log_x": log_x,
+            "seeds": seeds,
+            "languages": list(self._files),
+            "pairs": self._counts(),
+            **self._settings,
+            "runs": [
+                {
+                    "name": run.name,
+                    "line": run.line,
+                    "x": run.x,
+                    "training": dataclasses.asdict(run.training),
+                    "measured": measured[run.name],
+                }
+                for run in runs
+            ],
+        }
+        say(write_report(results, os.path.join(self.workdir, "report")))
+
+    def _start(self, program: str) -> None:
+        """Compares with the experiment in the directory; makes pairs and vocabulary."""
+        data = dataclasses.asdict(self._data)
+        del data["seeds"]
+        settings = {
+            "options": dataclasses.asdict(self.options),
+            "data": data | {"files": {code: checksum(f) for code, f in self._files.items()}},
+            "training": dataclasses.asdict(self.training),
+            "encoder": dataclasses.asdict(self._encoder),
+        }
+        system = {"labse_tf": labse_tf.__version__, "python": platform.python_version()}
+        run = json.loads(
+            json.dumps({"experiment": program, "settings": settings, "system": system})
+        )
+        compare_with_run(self.workdir, run)
+        path = os.path.join(self.workdir, "config.json")
+        if not os.path.exists(path):
+            os.makedirs(self.workdir, exist_ok=True)
+            write_json(run, path)
+        self._settings = settings
+        folder = os.path.join(self.workdir, "pairs")
+        most = self._data.max_pairs
+        self.pairs = draw_pairs(self._files.values(), folder, lambda n: min(n, most or n))
+        self._vocab_file = os.path.join(self.workdir, "vocab.txt")
+        if not os.path.exists(self._vocab_file):
+            pieces = learn_vocabulary(
+                self.pairs, self._encoder.vocab_size, max_words=self._data.max_words
+            )
+            write_vocabulary(pieces, self._vocab_file)
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            code: sum(1 for _ in read_columns(path))
+            for code, path in zip(self._files, self.pairs, strict=True)
+        }
