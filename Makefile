@@ -46,6 +46,8 @@ lint: .venv/installed-lint
 bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark
 	$(BIN)/python -m tests.benchmark.memory
+	$(BIN)/python -m tests.benchmark.training
+	$(BIN)/python -m tests.benchmark.pretraining
 	$(BIN)/python -m tests.benchmark.streaming
 	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.serving

@@ -85,7 +85,8 @@ def test_training_program(line):
     assert losses[2] < losses[1] < losses[0]
     # All 63 others, but for equal sentences.
     assert all(60 < float(report[2].removeprefix("negatives: ")) <= 63 for report in reports)
-    assert all(report[3].startswith("pairs/s: ") for report in reports)
+    assert all(float(report[3].removeprefix("gradient_norm: ")) > 0 for report in reports)
+    assert all(report[4].startswith("pairs/s: ") for report in reports)
 
 
 def test_training_raises_held_out_accuracy(line):
