@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -14,15 +13,14 @@ from labse_tf.freezing import weights_to_train
 from labse_tf.growing import grow
 from labse_tf.held_out import HeldOut
 from labse_tf.model import LaBSE
-from labse_tf.optimization import WarmupLinearDecay
 from labse_tf.pairs import read_pairs
 from labse_tf.ranking import DEFAULT_MARGIN, DEFAULT_SCALE, AdditiveMarginRankingLoss
 from labse_tf.stages import Stage
 from labse_tf.training_config import TrainingConfig, option
 from labse_tf.training_loop import train
 from labse_tf.training_run import check_stages
-from labse_tf.training_state import TrainingState
-from labse_tf.weights import computing_in, weights_dtype_of
+from labse_tf.training_setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.weights import computing_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +64,11 @@ class FineTuningConfig(TrainingConfig):
 
 def fine_tune(
     model: LaBSE,
-    pairs: Sequence[str | os.PathLike],
+    pairs: Files,
     config: FineTuningConfig,
     workdir: str | os.PathLike,
     *,
-    held_out: Sequence[str | os.PathLike] = (),
+    held_out: Files = (),
     loss: type[AdditiveMarginRankingLoss] = AdditiveMarginRankingLoss,
 ) -> LaBSE:
     """Trains a model by translation ranking (arXiv 2007.01852, section 2.2), in place.
@@ -104,16 +102,10 @@ def fine_tune(
         >>> labse_tf.fine_tune(model, ["de-en.tsv"], labse_tf.FineTuningConfig(steps=1000), "run")
         >>> model.save("tuned")
     """
-    if model.backend is not None or weights_dtype_of(model.encoder) != "float32":
-        raise ValueError(
-            "This model was loaded to embed only. Load it without `precision` and `backend` to "
-            "train it."
-        )
+    strategy = strategy_of(model)
     if config.patience and not held_out:
         raise ValueError("`patience` is about held-out pairs, but there are no `held_out` files.")
     check_stages(workdir, bool(config.stages))
-    weight = model.encoder.trainable_weights[0]
-    strategy = getattr(weight, "distribute_strategy", tf.distribute.get_strategy())
     with strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
@@ -126,23 +118,19 @@ def fine_tune(
 
 def _run_stage(
     model: LaBSE,
-    pairs: Sequence[str | os.PathLike],
+    pairs: Files,
     config: FineTuningConfig,
     stage: Stage,
     workdir: str | os.PathLike,
-    held_out: Sequence[str | os.PathLike],
+    held_out: Files,
     loss: type[AdditiveMarginRankingLoss],
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
-    warmup_steps = config.warmup_steps if config.steps else 0  # 0 steps: only start the run
-    rate = WarmupLinearDecay(
-        config.learning_rate, warmup_steps, max(config.steps, 1), first=stage.first
-    )
     static = config.static_width
     names = [weight.name.removesuffix(":0") for weight in weights]
     word = model.encoder.embeddings.word.name.removesuffix(":0")
     optimizer = AdamW(
-        rate,
+        rate_of(config, stage),
         config.weight_decay,
         config.ema_decay,
         tables=[word] if config.row_sparse and not static and word in names else [],
@@ -158,20 +146,10 @@ def _run_stage(
         static=static,
     )
     dual_encoder.compile(optimizer)
-    settings = dataclasses.asdict(config) | {
-        "pairs": [os.path.abspath(path) for path in pairs],
-        "held_out": [os.path.abspath(path) for path in held_out],
-    }
+    settings = settings_of(config, pairs=pairs, held_out=held_out)
     if loss is not AdditiveMarginRankingLoss:
         settings["loss"] = loss.__name__
-    state = TrainingState(
-        os.path.join(workdir, stage.name) if stage.name else workdir,
-        model,
-        optimizer,
-        settings,
-        config.keep_checkpoints,
-        tf.distribute.get_strategy(),
-    )
+    state = state_of(model, optimizer, config, stage, workdir, settings)
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
         return read_pairs(

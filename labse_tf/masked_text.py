@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from labse_tf.input_pipeline import WIDTH_MULTIPLE, check_least, divide_batch, in_order
 from labse_tf.masking import Masking
 from labse_tf.monolingual import find_streams, read_packed
 from labse_tf.pairs import (
     DEFAULT_EXPONENT,
     DEFAULT_SHUFFLE_BUFFER,
     DEFAULT_WINDOW,
-    WIDTH_MULTIPLE,
     read_pairs,
 )
 from labse_tf.preprocessing import Preprocessor
@@ -92,25 +91,12 @@ def read_masked(
         >>> batch["input_word_ids"].shape, batch["masked_lm_ids"].shape
         (TensorShape([64, 128]), TensorShape([64, 19]))
     """
-    for name, value, lowest, highest in (
-        ("batch_size", batch_size, 1, math.inf),
-        ("tlm_share", tlm_share, 0, 1),
-        ("exponent", exponent, 0, math.inf),
-        ("seed", seed, 0, math.inf),
-        ("shuffle_buffer", shuffle_buffer, 1, math.inf),
-        ("window", window, 1, math.inf),
-        ("skip", skip, 0, math.inf),
-    ):
-        if not lowest <= value <= highest or value == math.inf:
-            raise ValueError(f"`{name}` (={value}) must be from {lowest} to {highest}, and finite.")
+    check_least(1, batch_size=batch_size, shuffle_buffer=shuffle_buffer, window=window)
+    check_least(0, exponent=exponent, seed=seed, skip=skip)
+    if not 0 <= tlm_share <= 1:
+        raise ValueError(f"`tlm_share` (={tlm_share}) must be from 0 to 1.")
     context = input_context or tf.distribute.InputContext()
-    if batch_size % context.num_replicas_in_sync:
-        raise ValueError(
-            f"`batch_size` (={batch_size}), the global batch, must be divisible by the number of "
-            f"replicas (={context.num_replicas_in_sync})."
-        )
-    local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
-    replica_batch = batch_size // context.num_replicas_in_sync
+    local_replicas, replica_batch = divide_batch(batch_size, context)
     tlm = _rows_of_share(tlm_share, replica_batch)
     for name, files, needed in (("text", text, tlm < replica_batch), ("pairs", pairs, tlm)):
         if needed and not files:
@@ -161,13 +147,7 @@ def read_masked(
 
     numbers = tf.data.Dataset.counter(skip * local_replicas)
     dataset = tf.data.Dataset.zip(numbers, *parts).map(mask, tf.data.AUTOTUNE)
-    dataset_options = tf.data.Options()
-    dataset_options.deterministic = True
-    policy = tf.data.experimental.AutoShardPolicy
-    dataset_options.experimental_distribute.auto_shard_policy = (
-        policy.DATA if input_context is None else policy.OFF
-    )
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(dataset_options)
+    return in_order(dataset, input_context)
 
 
 def _rows_of_share(tlm_share: float, replica_batch: int) -> int:

@@ -9,14 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from labse_tf.pair_files import (
-    SOURCE_FEATURE,
-    TARGET_FEATURE,
-    common_format,
-    group_shards,
-    pair_format,
-    read_columns,
-)
+from labse_tf.input_pipeline import read_rows, split_rows
+from labse_tf.pair_files import common_format, group_shards, pair_format, read_columns
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.sampling import key_of, sample_rows
 from labse_tf.sentence_files import STDIN, read_lines
@@ -160,7 +154,7 @@ def read_packed(
         for kind in (TEXT, SOURCES, TARGETS):
             of_kind = tf.constant([k == kind for k in kinds])
             part = tf.boolean_mask(lines, tf.gather(of_kind, index))
-            parts.append(part if kind == TEXT else _side(part, kind, container))
+            parts.append(part if kind == TEXT else split_rows(part, container)[kind == TARGETS])
         return tf.concat(parts, axis=0)
 
     key = key_of(seed, "rows of text", context.input_pipeline_id)
@@ -202,16 +196,5 @@ def _lines(index: int, stream: Stream) -> tf.data.Dataset:
         compression = "GZIP" if stream.files[0].endswith(".gz") else ""
         lines = tf.data.TextLineDataset(stream.files, compression)
     else:
-        container, compression = pair_format(stream.files[0])
-        read = tf.data.TextLineDataset if container == "tsv" else tf.data.TFRecordDataset
-        lines = read(stream.files, compression)
+        lines = read_rows(stream.files, pair_format(stream.files[0]))
     return tf.data.Dataset.zip(lines, tf.data.Dataset.from_tensors(index).repeat())
-
-
-def _side(rows: tf.Tensor, kind: str, container: str) -> tf.Tensor:
-    """The sources or targets of lines or records, string [n]."""
-    if container == "tsv":
-        columns = tf.strings.split(rows, "\t", maxsplit=2)
-        return tf.gather(columns.values, columns.row_starts() + (kind == TARGETS))
-    feature = SOURCE_FEATURE if kind == SOURCES else TARGET_FEATURE
-    return tf.io.parse_example(rows, {feature: tf.io.FixedLenFeature([], tf.string)})[feature]

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from labse_tf.pair_files import (
-    NEGATIVES_FEATURE,
-    SOURCE_FEATURE,
-    TARGET_FEATURE,
-    common_format,
-    group_shards,
-    scan_pairs,
+from labse_tf.input_pipeline import (
+    WIDTH_MULTIPLE,
+    check_least,
+    divide_batch,
+    in_order,
+    read_rows,
+    split_rows,
 )
+from labse_tf.pair_files import common_format, group_shards, scan_pairs
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.sampling import key_of, sample_rows
 
 DEFAULT_EXPONENT = 1.0
 DEFAULT_SHUFFLE_BUFFER = 100_000
 DEFAULT_WINDOW = 16
-WIDTH_MULTIPLE = 8
-_SIDES = (SOURCE_FEATURE, TARGET_FEATURE)
 
 
 def read_pairs(
@@ -97,29 +95,14 @@ def read_pairs(
         >>> source["input_word_ids"].shape
         TensorShape([512, 24])
     """
-    for name, value, lowest in (
-        ("batch_size", batch_size, 1),
-        ("exponent", exponent, 0),
-        ("seed", seed, 0),
-        ("shuffle_buffer", shuffle_buffer, 1),
-        ("window", window, 1),
-        ("skip", skip, 0),
-        ("hard_negatives", hard_negatives, 0),
-    ):
-        if not lowest <= value < math.inf:
-            raise ValueError(f"`{name}` (={value}) must be at least {lowest}, and finite.")
+    check_least(1, batch_size=batch_size, shuffle_buffer=shuffle_buffer, window=window)
+    check_least(0, exponent=exponent, seed=seed, skip=skip, hard_negatives=hard_negatives)
     context = input_context or tf.distribute.InputContext()
-    if batch_size % context.num_replicas_in_sync:
-        raise ValueError(
-            f"`batch_size` (={batch_size}), the global batch, must be divisible by the number of "
-            f"replicas (={context.num_replicas_in_sync})."
-        )
-    local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
-    replica_batch = batch_size // context.num_replicas_in_sync
+    local_replicas, replica_batch = divide_batch(batch_size, context)
     local_batch = local_replicas * replica_batch
 
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
-    container, compression = common_format(paths)
+    form = common_format(paths)
     groups = group_shards(paths)
     counts = [sum(scan_pairs(path, hard_negatives) for path in group) for group in groups]
     if sum(counts) < batch_size:
@@ -130,9 +113,8 @@ def read_pairs(
     window = min(window, sum(counts) // batch_size)
     windows_skipped, batches_skipped = divmod(skip, window)
 
-    read = tf.data.TextLineDataset if container == "tsv" else tf.data.TFRecordDataset
     rows = sample_rows(
-        [read(group, compression) for group in groups],
+        [read_rows(group, form) for group in groups],
         counts,
         context,
         exponent=exponent,
@@ -145,7 +127,7 @@ def read_pairs(
     sides = 2 + hard_negatives
 
     def tokenize(number, rows):
-        columns = _parse(rows, container, hard_negatives)
+        columns = split_rows(rows, form.container, hard_negatives)
         pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
         length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
         batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
@@ -184,24 +166,4 @@ def read_pairs(
         rows.batch(window * local_batch, drop_remainder=True),
     )
     dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(cut).skip(batches_skipped)
-    dataset = dataset.map(pack, tf.data.AUTOTUNE).unbatch().prefetch(tf.data.AUTOTUNE)
-    options = tf.data.Options()
-    options.deterministic = True
-    policy = tf.data.experimental.AutoShardPolicy
-    options.experimental_distribute.auto_shard_policy = (
-        policy.DATA if input_context is None else policy.OFF
-    )
-    return dataset.with_options(options)
-
-
-def _parse(rows: tf.Tensor, container: str, hard_negatives: int) -> list[tf.Tensor]:
-    """Lines or records, string [batch] -> sources, targets and negatives, string [batch] each."""
-    if container == "tsv":
-        columns = tf.strings.split(rows, "\t", maxsplit=2 + hard_negatives)
-        first = columns.row_starts()
-        return [tf.gather(columns.values, first + side) for side in range(2 + hard_negatives)]
-    features = {name: tf.io.FixedLenFeature([1], tf.string) for name in _SIDES}
-    if hard_negatives:
-        features[NEGATIVES_FEATURE] = tf.io.FixedLenFeature([hard_negatives], tf.string)
-    example = tf.io.parse_example(rows, features)
-    return tf.unstack(tf.concat([example[name] for name in features], axis=1), axis=1)
+    return in_order(dataset.map(pack, tf.data.AUTOTUNE).unbatch(), input_context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -15,15 +14,14 @@ from labse_tf.masked_loss import DEFAULT_CHUNK_BYTES
 from labse_tf.masked_text import DEFAULT_TLM_SHARE, read_masked
 from labse_tf.masking import DEFAULT_MASK_RATE, Masking
 from labse_tf.model import LaBSE
-from labse_tf.optimization import WarmupLinearDecay
 from labse_tf.pretrainer import MaskedLanguageHead, Pretrainer
 from labse_tf.stacking import stack
 from labse_tf.stages import Stage
 from labse_tf.training_config import TrainingConfig, option
 from labse_tf.training_loop import Dataset, train
 from labse_tf.training_run import check_stages
-from labse_tf.training_state import TrainingState
-from labse_tf.weights import POLICIES, computing_in, weights_dtype_of
+from labse_tf.training_setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.weights import POLICIES, computing_in
 
 _MB = 2**20
 
@@ -79,12 +77,12 @@ class PretrainingConfig(TrainingConfig):
 
 def pretrain(
     model: LaBSE,
-    text: Sequence[str | os.PathLike],
-    pairs: Sequence[str | os.PathLike],
+    text: Files,
+    pairs: Files,
     config: PretrainingConfig,
     workdir: str | os.PathLike,
     *,
-    held_out: Sequence[str | os.PathLike] = (),
+    held_out: Files = (),
 ) -> LaBSE:
     """Trains a model by masked and translation language modelling (arXiv 2007.01852, section 2.3).
 
@@ -119,25 +117,15 @@ def pretrain(
         >>> model = pretrain(model_of_3_layers, files, files, config, "run")
         >>> model.save("pretrained")
     """
-    if model.backend is not None or weights_dtype_of(model.encoder) != "float32":
-        raise ValueError(
-            "This model was loaded to embed only. Load it without `precision` and `backend` to "
-            "train it."
-        )
+    strategy = strategy_of(model)
     check_stages(workdir, bool(config.stages))
-    weight = model.encoder.trainable_weights[0]
-    strategy = getattr(weight, "distribute_strategy", tf.distribute.get_strategy())
     masking = Masking(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
     )
     evaluation = None
     if held_out:
         evaluation = MaskedEvaluation(held_out, model.preprocessor, masking)
-    settings = dataclasses.asdict(config) | {
-        "text": [os.path.abspath(path) for path in text],
-        "pairs": [os.path.abspath(path) for path in pairs],
-        "held_out": [os.path.abspath(path) for path in held_out],
-    }
+    settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
     preprocessor = model.preprocessor
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
@@ -183,21 +171,9 @@ def _run_stage(
         clip_norm=config.clip_norm,
         chunk_bytes=config.logits_mb * _MB,
     )
-    warmup_steps = config.warmup_steps if config.steps else 0  # 0 steps: only start the run
-    rate = WarmupLinearDecay(
-        config.learning_rate, warmup_steps, max(config.steps, 1), first=stage.first
-    )
-    optimizer = AdamW(rate, config.weight_decay)
+    optimizer = AdamW(rate_of(config, stage), config.weight_decay)
     optimizer.build(task.trained_weights)
     task.compile(optimizer)
-    state = TrainingState(
-        os.path.join(workdir, stage.name) if stage.name else workdir,
-        model,
-        optimizer,
-        settings,
-        config.keep_checkpoints,
-        tf.distribute.get_strategy(),
-        parts={"head": head},
-    )
+    state = state_of(model, optimizer, config, stage, workdir, settings, {"head": head})
     callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
     train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)

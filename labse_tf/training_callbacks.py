@@ -38,7 +38,7 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
                 raise FloatingPointError(
                     f"The {what} of step {step} is {logs[name]}. The last good checkpoint is "
                     f"{self._state.newest()}; the token ids of the step are in "
-                    f"{self._write(step)!r}. Lower the learning rate or look at the pairs of that "
+                    f"{self._write(step)!r}. Lower the learning rate or look at the data of that "
                     "step, and start again in another directory."
                 )
 
