@@ -65,7 +65,7 @@ class DualEncoder(tf_keras.Model):
 
     def call(self, inputs: Sequence[Side], training: bool = False) -> tuple[tf.Tensor, ...]:
         """Embeddings of each side, float32 [n, hidden_size], not normalised."""
-        return tuple(self._embed(side, None, training) for side in inputs)
+        return tuple(self._embed(side, None, False, training) for side in inputs)
 
     def train_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
         """Takes one step on a replica's share of the global batch."""
@@ -98,20 +98,20 @@ class DualEncoder(tf_keras.Model):
                 None if self._static else self.encoder.embeddings.word,
             )
         with tf.GradientTape() as tape:
-            embeddings = [self._embed(side, seed) for side, seed in zip(data, seeds, strict=True)]
+            embeddings = [self._embed(*x, lean=True) for x in zip(data, seeds, strict=True)]
             loss, negatives = self._rank(data, embeddings)
         gradients = tape.gradient(loss, self._trained)
         if self._static:
             gradients = [dense(g, v) for g, v in zip(gradients, self._trained, strict=True)]
         return loss, negatives, gradients
 
-    def _embed(self, side: Side, seed: tf.Tensor | None, training: bool = True) -> tf.Tensor:
-        if not self._static:
-            side = _trimmed(side)
-        outputs = self.encoder(
-            side, training=training, dropout_seed=seed, pooled_only=not self._static
-        )
-        return outputs["default"]
+    def _embed(
+        self, side: Side, seed: tf.Tensor | None, lean: bool, training: bool = True
+    ) -> tf.Tensor:
+        options = dict(training=training, dropout_seed=seed, lean=lean)
+        if self._static:
+            return self.encoder(side, **options)["default"]
+        return self.encoder(_trimmed(side), pooled_only=True, **options)["default"]
 
     def _prints(self, data: Sequence[Side]) -> tuple[tf.Tensor, ...]:
         if not self.ranking_loss.mask_duplicates:

@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.config import EncoderConfig
-from labse_tf.layers import Dense, Embeddings, Packing, TransformerLayer, shape_of
+from labse_tf.layers import Dense, Embeddings, TransformerLayer, shape_of
+from labse_tf.packing import Packing
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -62,6 +63,7 @@ class Encoder(tf_keras.layers.Layer):
         training: bool = False,
         dropout_seed: tf.Tensor | None = None,
         pooled_only: bool = False,
+        lean: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Embeds packed sentences.
 
@@ -72,6 +74,8 @@ class Encoder(tf_keras.layers.Layer):
             pooled_only: whether to leave out `sequence_output`, and all work that it alone needs:
                 on padding, and with pooling "cls" most of the last layer. Shapes are dynamic
                 then, which is not for TPUs.
+            lean: whether gradients will be asked for, and are to be those that are written out,
+                see `labse_tf.lean_gradients`; not in what is exported.
 
         Raises:
             ValueError: an input is missing, or the static width is above `max_positions`.
@@ -89,7 +93,7 @@ class Encoder(tf_keras.layers.Layer):
                 f"`max_positions` (={self.config.max_positions})."
             )
         packing = Packing.of(mask) if pooled_only else None
-        options = dict(training=training, dropout_seed=dropout_seed, packing=packing)
+        options = dict(training=training, dropout_seed=dropout_seed, packing=packing, lean=lean)
         x = self.embeddings(word_ids, type_ids, **options)
         # -1e9 where there is no token: the value Model Garden's BertEncoder uses.
         bias = (1.0 - tf.cast(mask, tf.float32)) * -1e9
@@ -100,7 +104,7 @@ class Encoder(tf_keras.layers.Layer):
             first_only = pooled_only and self.pooler is not None and layer is self.transformer[-1]
             x = layer(x, bias, first_only=first_only, **options)
         if pooled_only and not first_only:
-            x = tf.gather(x, packing.rows)
+            x = packing.padded(x, lean)
         tokens = tf.reshape(x, [batch, 1 if first_only else width, self.config.hidden_size])
         pooled = tf.cast(self._pool(tokens, mask), tf.float32)
         outputs = {"default": pooled, "pooled_output": pooled}

@@ -15,7 +15,7 @@ from labse_tf.layers import shape_of
 from labse_tf.ranking import AdditiveMarginRankingLoss, Rows
 
 Side = Mapping[str, tf.Tensor]
-Embed = Callable[[Side, tf.Tensor], tf.Tensor]
+Embed = Callable[[Side, tf.Tensor, bool], tf.Tensor]
 
 
 def cached_gradients(
@@ -31,7 +31,7 @@ def cached_gradients(
     """A replica's share of the global loss, and its gradients, in chunks.
 
     Args:
-        embed: (a chunk of a side, seed) -> embeddings, [chunk, dim].
+        embed: (a chunk of a side, seed, whether gradients follow) -> embeddings, [chunk, dim].
         loss: ranks them.
         sides: sources, targets and perhaps hard negatives: dicts of int32 [n, width].
         prints: the sides' fingerprints, or ().
@@ -59,7 +59,7 @@ def cached_gradients(
 
         def add(number, *totals, chunks=chunks, seed=seed, cotangent=cotangent):
             with tf.GradientTape() as tape:
-                rows = embed(_chunk(chunks, number), _fold(seed, number))
+                rows = embed(_chunk(chunks, number), _fold(seed, number), True)
             gradients = tape.gradient(rows, variables, cotangent[number])
             added = [s.add(x, g) for s, x, g in zip(sums, totals, gradients, strict=True)]
             return (number + 1, *added)
@@ -154,7 +154,7 @@ def _rank(
 def _embed_all(embed: Embed, chunks: Side, seed: tf.Tensor) -> tf.Tensor:
     count = shape_of(chunks["input_word_ids"])[0]
     rows = tf.map_fn(
-        lambda number: embed(_chunk(chunks, number), _fold(seed, number)),
+        lambda number: embed(_chunk(chunks, number), _fold(seed, number), False),
         tf.range(count),
         fn_output_signature=tf.float32,
         parallel_iterations=1,

@@ -8,18 +8,25 @@ the fused projection with `tf.unstack` is nine times cheaper than by indexing.
 from __future__ import annotations
 
 import functools
-import typing
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from labse_tf import lean_gradients
 from labse_tf.config import EncoderConfig
+from labse_tf.packing import Packing
 
-ACTIVATIONS = {
+_ACTIVATIONS = {
     "gelu": tf.nn.gelu,
     "gelu_tanh": functools.partial(tf.nn.gelu, approximate=True),
     "relu": tf.nn.relu,
 }
+
+
+def activate(x: tf.Tensor, name: str, lean: bool = False) -> tf.Tensor:
+    """An activation of `labse_tf.config.ACTIVATIONS`; see `labse_tf.lean_gradients`."""
+    return lean_gradients.gelu(x) if lean and name == "gelu" else _ACTIVATIONS[name](x)
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
@@ -29,7 +36,7 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.
     if seed is None:
         return tf.nn.dropout(x, rate)
     seed = tf.random.experimental.stateless_fold_in(seed, site)
-    return tf.nn.experimental.stateless_dropout(x, rate, seed)
+    return lean_gradients.dropout(x, rate, seed)
 
 
 class Dense(tf_keras.layers.Layer):
@@ -50,8 +57,12 @@ class Dense(tf_keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=[outputs], initializer="zeros")
         self.built = True
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, tf.cast(self.kernel, self.compute_dtype)), self.bias)
+    def call(self, x: tf.Tensor, factors: np.ndarray | None = None) -> tf.Tensor:
+        """The product, or that times `factors`, float32 [outputs], by way of the kernel."""
+        kernel, bias = self.kernel, self.bias
+        if factors is not None:
+            kernel, bias = kernel * factors, bias * tf.cast(factors, bias.dtype)
+        return tf.nn.bias_add(tf.matmul(x, tf.cast(kernel, self.compute_dtype)), bias)
 
 
 class LayerNorm(tf_keras.layers.Layer):
@@ -74,38 +85,16 @@ class LayerNorm(tf_keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
+    def call(self, x: tf.Tensor, lean: bool = False) -> tf.Tensor:
+        if lean:
+            scale, offset = map(tf.convert_to_tensor, (self.scale, self.offset))
+            y = lean_gradients.normalise(x, scale, offset, self._epsilon)
+            return tf.cast(y, self.compute_dtype)
         x = tf.cast(x, tf.float32)
         centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
         normal = centred * tf.math.rsqrt(variance + self._epsilon)
         return tf.cast(tf.nn.bias_add(normal * self.scale, self.offset), self.compute_dtype)
-
-
-class Packing(typing.NamedTuple):
-    """The tokens of a padded batch, one after another, so that padding costs no work.
-
-    All but attention treats each token by itself.
-
-    Attributes:
-        places: int32 [tokens], where in the padded batch * width places each token stands; if they
-            are many, the first one again behind the last, up to a multiple of 64: for each number
-            of tokens that occurs oneDNN compiles its matmuls, and keeps them.
-        rows: int32 [batch * width], which token stands in a place; anything where none does.
-    """
-
-    places: tf.Tensor
-    rows: tf.Tensor
-
-    @classmethod
-    def of(cls, mask: tf.Tensor) -> Packing:
-        """Of a mask, int32 [batch, width]; the first place is kept, whatever its mask."""
-        first = tf.range(shape_of(mask)[1]) == 0
-        kept = tf.reshape((mask > 0) | first, [-1])
-        places = tf.cast(tf.where(kept)[:, 0], tf.int32)
-        multiple = tf.where(tf.size(places) > 512, 64, 1)
-        places = tf.pad(places, [[0, -tf.size(places) % multiple]])
-        return cls(places, tf.cumsum(tf.cast(kept, tf.int32)) - 1)
 
 
 class Embeddings(tf_keras.layers.Layer):
@@ -132,16 +121,36 @@ class Embeddings(tf_keras.layers.Layer):
             self.layer_norm = LayerNorm(config, dtype=kwargs.get("dtype"), name="layer_norm")
         self.built = True
 
-    def call(self, word_ids, type_ids, training=False, dropout_seed=None, packing=None):
+    def call(self, word_ids, type_ids, training=False, dropout_seed=None, packing=None, lean=False):
+        if lean and packing is not None:
+            x = self._of_tokens(word_ids, type_ids, packing)
+        else:
+            x = self._of_places(word_ids, type_ids)
+            x = x if packing is None else tf.gather(x, packing.places)
+        x = self.layer_norm(x, lean)
+        return dropout(x, self._config.dropout, dropout_seed, 0) if training else x
+
+    def _of_places(self, word_ids, type_ids):
         batch, width = shape_of(word_ids)
         hidden = self._config.hidden_size
         x = tf.cast(tf.gather(self.word, word_ids), tf.float32) + tf.gather(self.type, type_ids)
         # As a bias of width * hidden: the gradient of a broadcast addition is a slow reduction.
         position = tf.reshape(self.position[:width], [width * hidden])
         x = tf.nn.bias_add(tf.reshape(x, [batch, width * hidden]), position)
-        x = tf.reshape(x, [batch * width, hidden])
-        x = self.layer_norm(x if packing is None else tf.gather(x, packing.places))
-        return dropout(x, self._config.dropout, dropout_seed, 0) if training else x
+        return tf.reshape(x, [batch * width, hidden])
+
+    def _of_tokens(self, word_ids, type_ids, packing):
+        """Positions and types as a product, which has a fast gradient."""
+        width = tf.shape(word_ids)[1]
+        word_ids, type_ids = (
+            tf.gather(tf.reshape(x, [-1]), packing.places) for x in (word_ids, type_ids)
+        )
+        chosen = tf.concat(
+            [tf.one_hot(packing.places % width, width), tf.one_hot(type_ids, self.type.shape[0])],
+            axis=1,
+        )
+        tables = tf.concat([self.position[:width], self.type], axis=0)
+        return tf.gather(self.word, word_ids) + tf.matmul(chosen, tables)
 
 
 class TransformerLayer(tf_keras.layers.Layer):
@@ -180,6 +189,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         dropout_seed: tf.Tensor | None = None,
         packing: Packing | None = None,
         first_only: bool = False,
+        lean: bool = False,
     ) -> tf.Tensor:
         """Transforms tokens.
 
@@ -189,6 +199,7 @@ class TransformerLayer(tf_keras.layers.Layer):
             training, dropout_seed: see `Encoder`.
             packing: which tokens x holds.
             first_only: whether only the first token of each sentence is wanted; with a packing.
+            lean: whether gradients are written out, see `labse_tf.lean_gradients`.
 
         Returns:
             as x; with `first_only`, [batch, hidden].
@@ -201,25 +212,34 @@ class TransformerLayer(tf_keras.layers.Layer):
         heads, size = self._config.num_heads, self._config.head_size
         batch, _, _, width = shape_of(attention_bias)
 
-        qkv = self.qkv(x)
-        if packing is not None:
-            qkv = tf.gather(qkv, packing.rows)
-        qkv = tf.reshape(qkv, [batch, width, 3, heads, size])
-        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), axis=0)
+        # The queries' scale: on many tokens it is cheaper by way of the kernel.
+        scale = size**-0.5
+        scales = np.repeat(np.float32([scale, 1, 1]), heads * size) if lean else None
+        qkv = self.qkv(x, scales)
+        if packing is None:
+            qkv = tf.transpose(tf.reshape(qkv, [batch, width, 3, heads, size]), [2, 0, 3, 1, 4])
+            query, key, value = tf.unstack(qkv, axis=0)
+        else:
+            query, key, value = packing.split(qkv, heads, size, lean)
         if first_only:
             query = query[:, :, :1]
-            x = tf.gather(x, tf.gather(packing.rows, tf.range(batch) * width))
-        scores = tf.matmul(query * size**-0.5, key, transpose_b=True)
+            x = tf.gather(x, packing.rows[:, 0])
+        query = query if lean else query * scale
+        scores = tf.matmul(query, key, transpose_b=True)
         weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
         weights = drop(tf.cast(weights, self.compute_dtype), 0)
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        context = tf.reshape(context, [batch * (1 if first_only else width), heads * size])
-        if packing is not None and not first_only:
-            context = tf.gather(context, packing.places)
-        x = self.attention_norm(x + drop(self.attention_output(context), 1))
+        context = tf.matmul(weights, value)
+        if first_only:
+            context = tf.reshape(context, [batch, heads * size])
+        elif packing is None:
+            context = tf.transpose(context, [0, 2, 1, 3])
+            context = tf.reshape(context, [batch * width, heads * size])
+        else:
+            context = packing.merge(context, lean)
+        x = self.attention_norm(x + drop(self.attention_output(context), 1), lean)
 
-        y = ACTIVATIONS[self._config.activation](self.intermediate(x))
-        return self.output_norm(x + drop(self.feed_forward_output(y), 2))
+        y = activate(self.intermediate(x), self._config.activation, lean)
+        return self.output_norm(x + drop(self.feed_forward_output(y), 2), lean)
 
 
 def shape_of(x: tf.Tensor) -> list[int | tf.Tensor]:

@@ -9,7 +9,7 @@ import tf_keras
 
 from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
-from labse_tf.layers import ACTIVATIONS, Dense, LayerNorm, shape_of
+from labse_tf.layers import Dense, LayerNorm, activate, shape_of
 from labse_tf.masked_loss import DEFAULT_CHUNK_BYTES, masked_cross_entropy
 from labse_tf.optimization import clip_by_global_norm, dense, sum_over_replicas
 
@@ -33,7 +33,7 @@ class MaskedLanguageHead(tf_keras.layers.Layer):
     ):
         super().__init__(name=name, dtype=dtype)
         width = config.hidden_size
-        self._activation = ACTIVATIONS[config.activation]
+        self._activation = config.activation
         with tf.name_scope(name):
             self.dense = Dense(config, width, width, "float32", dtype=dtype, name="dense")
             first = tf.random.stateless_truncated_normal([width, width], [seed, 0])
@@ -47,9 +47,12 @@ class MaskedLanguageHead(tf_keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, tokens: tf.Tensor) -> tf.Tensor:
-        """[tokens, hidden] -> what is multiplied with the word embeddings, [tokens, hidden]."""
-        return self.layer_norm(self._activation(self.dense(tokens)))
+    def call(self, tokens: tf.Tensor, lean: bool = False) -> tf.Tensor:
+        """[tokens, hidden] -> what is multiplied with the word embeddings, [tokens, hidden].
+
+        With `lean` gradients are written out, see `labse_tf.lean_gradients`.
+        """
+        return self.layer_norm(activate(self.dense(tokens), self._activation, lean), lean)
 
 
 class Pretrainer(tf_keras.Model):
@@ -161,9 +164,9 @@ class Pretrainer(tf_keras.Model):
 
     def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, places: tf.Tensor):
         """The head's output for places of the batch * width tokens: [places, hidden]."""
-        tokens = self.encoder(batch, training=training, dropout_seed=seed)["sequence_output"]
-        tokens = tf.reshape(tokens, [-1, self.encoder.config.hidden_size])
-        return self.head(tf.gather(tokens, places))
+        outputs = self.encoder(batch, training=training, dropout_seed=seed, lean=training)
+        tokens = tf.reshape(outputs["sequence_output"], [-1, self.encoder.config.hidden_size])
+        return self.head(tf.gather(tokens, places), lean=training)
 
     def _places(self, batch: Batch) -> tf.Tensor:
         rows, width = shape_of(batch["input_word_ids"])

@@ -1,5 +1,6 @@
 """The paper's experiments at tiny size: what they write, what they share, what they read back."""
 
+import dataclasses
 import gzip
 import json
 import re
@@ -7,19 +8,23 @@ import statistics
 import struct
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import labse_tf
 from labse_tf import AdditiveMarginRankingLoss
 from labse_tf.pair_files import read_columns
 from labse_tf.ranking import token_fingerprint
 from labse_tf.training_run import load_run
+from labse_tf.vocabulary import learn_vocabulary, write_vocabulary
 from training.experiments import (
     comparison,
     cross_replica,
+    growing,
     hard_negatives,
     margin,
     pretraining,
@@ -296,6 +301,48 @@ def test_pretraining(data, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "fine_tune", no_training)
     monkeypatch.setattr(pretraining, "pretrain", no_training)
     pretraining.main(flags)
+
+
+def test_growing(data, tmp_path, monkeypatch):
+    """Steps of 1 s without layers and 2 s with one: 2 + 2 of them take as long as 3 of 2 s."""
+    monkeypatch.setattr(growing, "_seconds_per_step", lambda _, layers, steps: 1.0 + layers)
+    flags = arguments(data, tmp_path, "--steps", "4", "--stages", "0:50%,1:50%")
+    flags = [flag for i, flag in enumerate(flags) if "--num-layers" not in flags[i - 1 : i + 1]]
+    growing.main(flags)
+    names = ["grown, 4 steps", "full depth as long, 3 steps", "full depth, 4 steps"]
+    check_report(tmp_path, names)
+    folders = [tmp_path / "runs" / re.sub(r"[^\w.]+", "-", name) / "seed-0" for name in names]
+    assert load_run(folders[0]).encoder.config.num_layers == 1
+    shallow = load_run(folders[0] / "stage-1", 0).encoder
+    assert shallow.config.num_layers == 0
+    for folder, steps in zip(folders[1:], (3, 4), strict=True):
+        settings = json.loads((folder / "config.json").read_text())["settings"]
+        assert (settings["stages"], settings["steps"]) == ("", steps)
+        deep = load_run(folder, 0).encoder
+        assert deep.config.num_layers == 1
+        np.testing.assert_array_equal(deep.embeddings.word, shallow.embeddings.word)
+    # The times are not measured again, nor are finished runs trained.
+    monkeypatch.setattr(growing, "_seconds_per_step", no_training)
+    monkeypatch.setattr(runs, "fine_tune", no_training)
+    growing.main(flags)
+    with pytest.raises(ValueError, match="`stages` is empty"):
+        growing.main(arguments(data, tmp_path / "a", "--stages", ""))
+
+
+def test_seconds_per_step_are_measured(data, tmp_path):
+    pairs = [str(data / "deu-eng.tsv.gz")]
+    path = tmp_path / "vocab.txt"
+    write_vocabulary(learn_vocabulary(pairs, 150), path)
+    preprocessor = labse_tf.Preprocessor(path)
+    config = labse_tf.EncoderConfig.small(
+        preprocessor.vocab_size, num_layers=0, hidden_size=8, num_heads=2
+    )
+    small = types.SimpleNamespace(
+        pairs=pairs,
+        training=dataclasses.replace(comparison.TRAINING, batch_size=8, warmup_steps=1, steps=9),
+        new_model=lambda seed: labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config)),
+    )
+    assert 1e-6 <= growing._seconds_per_step(small, 1, 12) < 5
 
 
 def test_what_is_refused(data, tmp_path, capsys):

@@ -36,6 +36,29 @@ def assert_same(a, b, atol=0.0):
         np.testing.assert_allclose(x, y, atol=atol, rtol=0)
 
 
+def run_in_a_process(vocab_file, pairs, workdir, *, at, do):
+    """fine_tune as a program runs it, with something done after the step that follows `at`."""
+    code = f"""
+import os, resource, signal
+from labse_tf.flags import run_program
+from tests.test_training import *
+report = Reports.on_train_batch_end
+def report_and_do(self, batch, logs=None):
+    report(self, batch, logs)
+    if batch == {at}:
+        {do}
+Reports.on_train_batch_end = report_and_do
+def main(arguments):
+    with open({vocab_file!r}, encoding="utf-8") as file:
+        model = make_model({vocab_file!r}, sum(1 for _ in file))
+    fine_tune(model, [{pairs!r}], CONFIG, {str(workdir)!r})
+run_program(main)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
+
+
 def test_stages_by_hand():
     stages = parse_stages("0:20%, 2:30%,6:50%", 1001)
     assert [stage[1:] for stage in stages] == [(0, 0, 200), (2, 200, 300), (6, 500, 501)]
@@ -79,24 +102,8 @@ def test_a_run_of_stages(new_model, pairs, vocab_file, tmp_path):
 def test_sigterm_saves_and_ends_well(new_model, pairs, vocab_file, tmp_path):
     """The program's exit status is 0, its message says where; the weights are as if never asked."""
     whole = fine_tune(new_model(), [pairs], CONFIG, tmp_path / "whole")
-    code = f"""
-import os, signal
-from labse_tf.flags import run_program
-from tests.test_training import *
-report = Reports.on_train_batch_end
-def ask(self, batch, logs=None):
-    report(self, batch, logs)
-    if batch == 5:
-        os.kill(os.getpid(), signal.SIGTERM)
-Reports.on_train_batch_end = ask
-def main(arguments):
-    with open({vocab_file!r}, encoding="utf-8") as file:
-        model = make_model({vocab_file!r}, sum(1 for _ in file))
-    fine_tune(model, [{pairs!r}], CONFIG, {str(tmp_path / "asked")!r})
-run_program(main)
-"""
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240
+    process = run_in_a_process(
+        vocab_file, pairs, tmp_path / "asked", at=5, do="os.kill(os.getpid(), signal.SIGTERM)"
     )
     assert process.returncode == 0, process.stderr[-2000:]
     assert f"SIGTERM: the checkpoint of step 6 is saved in '{tmp_path / 'asked'}'" in process.stderr
@@ -119,25 +126,13 @@ def test_the_handler_is_put_back(new_model, pairs, tmp_path, monkeypatch):
 
 def test_a_full_disk_keeps_the_last_checkpoint(new_model, pairs, vocab_file, tmp_path):
     """A limit on the size of files stands in: the write fails in the middle, for real."""
-    code = f"""
-import resource, signal
-from labse_tf.flags import run_program
-from tests.test_training import *
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-report = Reports.on_train_batch_end
-def fill(self, batch, logs=None):
-    report(self, batch, logs)
-    if batch == 6:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-Reports.on_train_batch_end = fill
-def main(arguments):
-    with open({vocab_file!r}, encoding="utf-8") as file:
-        model = make_model({vocab_file!r}, sum(1 for _ in file))
-    fine_tune(model, [{pairs!r}], CONFIG, {str(tmp_path / "run")!r})
-run_program(main)
-"""
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240
+    process = run_in_a_process(
+        vocab_file,
+        pairs,
+        tmp_path / "run",
+        at=6,
+        do="signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))",
     )
     assert process.returncode == 2, process.stderr[-2000:]
     assert "The checkpoint of step 8 could not be written" in process.stderr
