@@ -11,7 +11,7 @@ from labse_tf.conversion import describe_cosines
 from labse_tf.flags import run_program
 from labse_tf.saved_model import size_on_disk, write_split
 from labse_tf.sentence_files import read_sentences
-from labse_tf.training_run import load_run
+from labse_tf.training_run import load_head, load_run
 from labse_tf.weights import PRECISIONS
 
 SAMPLE = sorted((Path(__file__).parents[1] / "training" / "sample").glob("*.heldout.tsv.gz"))
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
         description="Exports a training run as one SavedModel with the preprocessor inside, which "
         "hub.load, hub.KerasLayer, TensorFlow Serving and labse_tf.load read.",
     )
-    parser.add_argument("run", help="working directory of training.dual_encoder")
+    parser.add_argument("run", help="working directory of training.dual_encoder or .pretrain")
     parser.add_argument("release", help="directory to write")
     parser.add_argument("--step", type=int, help="checkpoint to export (default: the newest)")
     how = parser.add_mutually_exclusive_group()
@@ -33,6 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="write two SavedModels instead, encoder/ and preprocessor/, which are called as "
         "google/LaBSE/2 and its preprocessor",
+    )
+    parser.add_argument(
+        "--mlm",
+        action="store_true",
+        help="of a run of training.pretrain: the encoder also has `.mlm`, as TF-Hub's text "
+        "encoders, which predicts masked word pieces",
     )
     parser.add_argument(
         "--compute-dtype",
@@ -51,12 +57,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     flags = parser.parse_args(arguments)
     model = load_run(flags.run, flags.step)
+    options = dict(
+        compute_dtype=flags.compute_dtype,
+        head=load_head(flags.run, flags.step) if flags.mlm else None,
+    )
     if flags.split:
-        write_split(
-            flags.release, model.preprocessor, model.encoder, compute_dtype=flags.compute_dtype
-        )
+        write_split(flags.release, model.preprocessor, model.encoder, **options)
     else:
-        model.save(flags.release, overwrite=flags.overwrite, compute_dtype=flags.compute_dtype)
+        model.save(flags.release, overwrite=flags.overwrite, **options)
     print(f"{flags.release}: {size_on_disk(flags.release) / 1e6:.1f} MB")
     if flags.compute_dtype != "float32":
         sentences = [

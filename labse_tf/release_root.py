@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.pretrainer import MaskedLanguageHead
+from labse_tf.release_mlm import masked_language_api
 
 
 def encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
@@ -17,9 +19,15 @@ def encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
 
 
 def split_roots(
-    preprocessor: Preprocessor, encoder: Encoder, config_file: str
+    preprocessor: Preprocessor,
+    encoder: Encoder,
+    config_file: str,
+    head: MaskedLanguageHead | None = None,
 ) -> dict[str, tf.train.Checkpoint]:
-    """The objects of two SavedModels, as google/LaBSE/2 and its preprocessor are."""
+    """The objects of two SavedModels, as google/LaBSE/2 and its preprocessor are.
+
+    With a head the encoder has `.mlm`, see `labse_tf.release_mlm`.
+    """
     ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
     def call(inputs, training: bool = False):
@@ -34,11 +42,18 @@ def split_roots(
     )
     root.__call__ = _traced(call, ids, [ids[name] for name in INPUTS])
     _for_keras_layer(root, encoder)
+    if head is not None:
+        root.mlm = masked_language_api(encoder, head)
     return {"encoder": root, "preprocessor": _preprocessor_api(preprocessor)}
 
 
-def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str):
-    """The object that is saved, and its signatures."""
+def release_root(
+    preprocessor: Preprocessor,
+    encoder: Encoder,
+    config_file: str,
+    head: MaskedLanguageHead | None = None,
+):
+    """The object that is saved, and its signatures; with a head, its encoder has `.mlm`."""
     names = tf.TensorSpec([None], tf.string, name="sentences")
     ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
@@ -57,6 +72,8 @@ def release_root(preprocessor: Preprocessor, encoder: Encoder, config_file: str)
     encoder_api.__call__ = _traced(
         lambda inputs, training=False: encoder(inputs, training=training), ids
     )
+    if head is not None:
+        encoder_api.mlm = masked_language_api(encoder, head)
     root = tf.train.Checkpoint(
         encoder=encoder_api,
         preprocessor=_preprocessor_api(preprocessor),

@@ -18,6 +18,7 @@ import tensorflow as tf
 from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.pretrainer import MaskedLanguageHead
 from labse_tf.release_root import encoder_weights, release_root, split_roots
 from labse_tf.unfinished import renamed_when_done
 from labse_tf.warmup import write_warmup
@@ -37,6 +38,7 @@ def write_release(
     overwrite: bool = False,
     weights_dtype: str | None = None,
     compute_dtype: str = "float32",
+    head: MaskedLanguageHead | None = None,
 ) -> None:
     """Writes a release, whole or not at all.
 
@@ -54,6 +56,8 @@ def write_release(
         compute_dtype: what the SavedModel's functions compute in: "float32"; or "bfloat16" for
             matmuls and activations, twice as fast where the CPU has instructions for it. The
             outputs are float32 in both cases.
+        head: of pre-training, for a release whose encoder also predicts masked word pieces, by
+            `.mlm` (see `labse_tf.release_mlm`).
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
@@ -72,7 +76,7 @@ def write_release(
         exported = _reading_its_own(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
-        root, signatures = release_root(exported, encoder, config_file)
+        root, signatures = release_root(exported, encoder, config_file, head)
         _save(root, unfinished, signatures, path)
         write_warmup(unfinished)
 
@@ -84,6 +88,7 @@ def write_split(
     *,
     weights_dtype: str | None = None,
     compute_dtype: str = "float32",
+    head: MaskedLanguageHead | None = None,
 ) -> None:
     """Writes PATH/encoder and PATH/preprocessor, in place of Google's two modules.
 
@@ -94,7 +99,7 @@ def write_split(
 
     Args:
         path: a directory that does not exist; written whole or not at all.
-        preprocessor, encoder, weights_dtype, compute_dtype: as of `write_release`.
+        preprocessor, encoder, weights_dtype, compute_dtype, head: as of `write_release`.
 
     Raises:
         FileExistsError: `path` exists.
@@ -107,7 +112,7 @@ def write_split(
         exported = _reading_its_own(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
-        for name, root in split_roots(exported, encoder, config_file).items():
+        for name, root in split_roots(exported, encoder, config_file, head).items():
             _save(root, os.path.join(unfinished, name), {}, path)
 
 

@@ -28,6 +28,7 @@ from labse_tf.config import EncoderConfig
 from labse_tf.freezing import weights_to_train
 from labse_tf.model import LaBSE
 from labse_tf.preprocessing import Preprocessor
+from labse_tf.pretrainer import MaskedLanguageHead
 from labse_tf.saved_model import read_weights
 from labse_tf.weights import unfilled_encoder
 
@@ -48,24 +49,7 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
         ValueError: the checkpoint does not fit the run's configuration.
     """
-    workdir = os.fspath(workdir)
-    if stages := stages_in(workdir):
-        workdir = stages[-1]
-    run_file = os.path.join(workdir, RUN_FILE)
-    if not os.path.isfile(run_file):
-        raise FileNotFoundError(f"{workdir!r} holds no training run: there is no {RUN_FILE}.")
-    with open(run_file, encoding="utf-8") as file:
-        run = json.load(file)
-    directory = os.path.join(workdir, CHECKPOINTS)
-    state = tf.train.get_checkpoint_state(directory)
-    paths = list(state.all_model_checkpoint_paths) if state else []
-    steps = {int(path.rsplit("-", 1)[1]): path for path in paths}
-    if not steps or (step is not None and step not in steps):
-        raise FileNotFoundError(
-            f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "
-            f"it has those of steps {sorted(steps)}."
-        )
-    checkpoint = steps[max(steps) if step is None else step]
+    workdir, run, checkpoint = _checkpoint(workdir, step)
     settings = run["settings"]
     encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
     read_weights(checkpoint, encoder=encoder)
@@ -82,6 +66,24 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
     return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
+
+
+def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLanguageHead:
+    """Reads the head of a run of pre-training; the arguments are those of `load_run`.
+
+    Raises:
+        FileNotFoundError: as of `load_run`.
+        ValueError: the run is one of translation ranking, which has no head.
+    """
+    workdir, run, checkpoint = _checkpoint(workdir, step)
+    if "mask_rate" not in run["settings"]:
+        raise ValueError(
+            f"{workdir!r} holds a run of translation ranking, which has no head for masked word "
+            "pieces. Only training.pretrain trains one."
+        )
+    head = MaskedLanguageHead(EncoderConfig(**run["encoder"]))
+    read_weights(checkpoint, head=head)
+    return head
 
 
 def check_stages(workdir: str | os.PathLike, several: bool) -> None:
@@ -102,6 +104,28 @@ def stages_in(workdir: str) -> list[str]:
         if not tf.train.latest_checkpoint(os.path.join(path, CHECKPOINTS)):
             return found
         found.append(path)
+
+
+def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict, str]:
+    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint."""
+    workdir = os.fspath(workdir)
+    if stages := stages_in(workdir):
+        workdir = stages[-1]
+    run_file = os.path.join(workdir, RUN_FILE)
+    if not os.path.isfile(run_file):
+        raise FileNotFoundError(f"{workdir!r} holds no training run: there is no {RUN_FILE}.")
+    with open(run_file, encoding="utf-8") as file:
+        run = json.load(file)
+    directory = os.path.join(workdir, CHECKPOINTS)
+    state = tf.train.get_checkpoint_state(directory)
+    paths = list(state.all_model_checkpoint_paths) if state else []
+    steps = {int(path.rsplit("-", 1)[1]): path for path in paths}
+    if not steps or (step is not None and step not in steps):
+        raise FileNotFoundError(
+            f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "
+            f"it has those of steps {sorted(steps)}."
+        )
+    return workdir, run, steps[max(steps) if step is None else step]
 
 
 def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def pairs(tmp_path_factory):
     return write_pairs(tmp_path_factory.mktemp("pairs") / "xx-yy.tsv")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
