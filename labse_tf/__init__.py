@@ -15,7 +15,9 @@ if typing.TYPE_CHECKING:
     from labse_tf.model import LaBSE
     from labse_tf.pairs import read_pairs
     from labse_tf.preprocessing import Preprocessor
+    from labse_tf.pretraining import PretrainingConfig, pretrain
     from labse_tf.ranking import AdditiveMarginRankingLoss, gather_across_replicas
+    from labse_tf.stacking import stack
 
 __version__ = "0.1.0"
 
@@ -29,11 +31,14 @@ _MODULES = {
     "FineTuningConfig": "fine_tuning",
     "LaBSE": "model",
     "Preprocessor": "preprocessing",
+    "PretrainingConfig": "pretraining",
     "fine_tune": "fine_tuning",
     "gather_across_replicas": "ranking",
     "grow": "growing",
     "load": "loading",
+    "pretrain": "pretraining",
     "read_pairs": "pairs",
+    "stack": "stacking",
 }
 __all__ = [
     "AdditiveMarginRankingLoss",
@@ -43,11 +48,14 @@ __all__ = [
     "FineTuningConfig",
     "LaBSE",
     "Preprocessor",
+    "PretrainingConfig",
     "fine_tune",
     "gather_across_replicas",
     "grow",
     "load",
+    "pretrain",
     "read_pairs",
+    "stack",
 ]
 
 

@@ -352,7 +352,9 @@ def test_dropout_is_the_same_in_both_passes_of_a_chunk(vocab_size):
         embeddings = [
             tf.concat(
                 [
-                    model._embed({k: v[i : i + 2] for k, v in side.items()}, _fold(seed, i // 2))
+                    model._embed(
+                        {k: v[i : i + 2] for k, v in side.items()}, _fold(seed, i // 2), False
+                    )
                     for i in (0, 2, 4)
                 ],
                 axis=0,
