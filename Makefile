@@ -38,8 +38,8 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 
 # Runs that end by signals and full disks have a process of their own.
 test: .venv/installed-test
-	$(BIN)/python -m pytest tests/test_training.py
-	$(BIN)/python -m pytest --ignore=tests/test_training.py
+	$(BIN)/python -m pytest tests/test_interrupted_runs.py
+	$(BIN)/python -m pytest --ignore=tests/test_interrupted_runs.py
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .

@@ -2,8 +2,10 @@
 
 Beside the matmuls, a step is bound by how often it passes over memory. What TensorFlow derives op
 by op makes up to twice as many passes as the formula needs, in bfloat16 slow ones. These compute
-the same; measurements are in tests/benchmark/training.py. Exported functions do without them, for
-the sake of whoever reads a SavedModel.
+the same. Milliseconds forward and backward of 2,560 tokens on two cores, float32 and bfloat16:
+GELU of 1,536 numbers a token 12 after 16, 15 after 33; normalisation of 384 3.6 after 4.7, 3.9
+after 4.9; dropout of 384 2.0 after 3.5, 2.3 after 5.9. The moves of `labse_tf.packing` are lean as
+well. Exported functions do without, for the sake of whoever reads a SavedModel.
 """
 
 from __future__ import annotations

@@ -52,59 +52,45 @@ class Packing(typing.NamedTuple):
             heads, size: of attention.
             lean: whether its gradient is written out, see `labse_tf.lean_gradients`.
         """
+        batch, width = tf.unstack(tf.shape(self.rows))
         parts = tf.range(3)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        index = self.rows[:, tf.newaxis] * 3 + parts
-        index = index * heads + tf.range(heads)[:, tf.newaxis]
-
-        def split(qkv: tf.Tensor) -> list[tf.Tensor]:
-            return tf.unstack(tf.gather(tf.reshape(qkv, [-1, size]), index), axis=0)
-
-        @tf.custom_gradient
-        def lean_split(qkv: tf.Tensor):
-            def gradient(*dy: tf.Tensor) -> tf.Tensor:
-                batch, width = tf.unstack(tf.shape(self.rows))
-                back = self._of_heads(heads)[:, tf.newaxis]
-                back += tf.range(3)[:, tf.newaxis] * (batch * heads * width)
-                dy = tf.gather(tf.reshape(tf.stack(dy), [-1, size]), back)
-                return tf.reshape(dy, [-1, 3 * heads * size])
-
-            return split(qkv), gradient
-
-        return lean_split(qkv) if lean else split(qkv)
+        index = (self.rows[:, tf.newaxis] * 3 + parts) * heads + tf.range(heads)[:, tf.newaxis]
+        back = tf.range(3)[:, tf.newaxis] * (batch * heads * width)
+        back += self._of_heads(heads)[:, tf.newaxis]
+        moved = _moved(tf.reshape(qkv, [-1, size]), index, back, lean)
+        return tf.unstack(moved, axis=0)
 
     def merge(self, context: tf.Tensor, lean: bool) -> tf.Tensor:
         """What attention gives for places, [batch, heads, width, size]: [tokens, heads * size]."""
         _, heads, _, size = context.shape
-
-        def merge(context: tf.Tensor) -> tf.Tensor:
-            context = tf.gather(tf.reshape(context, [-1, size]), self._of_heads(heads))
-            return tf.reshape(context, [-1, heads * size])
-
-        @tf.custom_gradient
-        def lean_merge(context: tf.Tensor):
-            def gradient(dy: tf.Tensor) -> tf.Tensor:
-                # The fillers' is 0, and so is what padding is given.
-                index = self.rows[:, tf.newaxis] * heads + tf.range(heads)[:, tf.newaxis]
-                return tf.gather(tf.reshape(dy, [-1, size]), index)
-
-            return merge(context), gradient
-
-        return lean_merge(context) if lean else merge(context)
+        back = self.rows[:, tf.newaxis] * heads + tf.range(heads)[:, tf.newaxis]
+        context = _moved(tf.reshape(context, [-1, size]), self._of_heads(heads), back, lean)
+        return tf.reshape(context, [-1, heads * size])
 
     def padded(self, tokens: tf.Tensor, lean: bool) -> tf.Tensor:
         """[tokens, hidden] -> [batch, width, hidden]."""
-
-        @tf.custom_gradient
-        def lean_padded(tokens: tf.Tensor):
-            def gradient(dy: tf.Tensor) -> tf.Tensor:
-                return tf.gather(tf.reshape(dy, [-1, tokens.shape[1]]), self.places)
-
-            return tf.gather(tokens, self.rows), gradient
-
-        return lean_padded(tokens) if lean else tf.gather(tokens, self.rows)
+        return _moved(tokens, self.rows, self.places, lean)
 
     def _of_heads(self, heads: int) -> tf.Tensor:
         """int32 [tokens, heads]: where the heads of each token stand in [batch, heads, width]."""
         width = tf.shape(self.rows)[1]
         row, place = self.places // width, self.places % width
         return (row[:, tf.newaxis] * heads + tf.range(heads)) * width + place[:, tf.newaxis]
+
+
+def _moved(x: tf.Tensor, index: tf.Tensor, back: tf.Tensor, lean: bool) -> tf.Tensor:
+    """Rows of x; if lean, x's gradient is that of the rows which went to `back`, and no sum.
+
+    `back` has the place in `index` of each row of x. Only the filler stands in several; the
+    gradients of all of these are 0.
+    """
+
+    @tf.custom_gradient
+    def gather(x: tf.Tensor):
+        def gradient(dy: tf.Tensor) -> tf.Tensor:
+            rows = tf.gather(tf.reshape(dy, [-1, x.shape[1]]), back)
+            return tf.reshape(rows, [-1, x.shape[1]])
+
+        return tf.gather(x, index), gradient
+
+    return gather(x) if lean else tf.gather(x, index)

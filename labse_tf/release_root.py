@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+import tf_keras
 
 from labse_tf.encoder import INPUTS, Encoder
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.pretrainer import MaskedLanguageHead
-from labse_tf.release_mlm import masked_language_api
 
 
-def encoder_weights(encoder: Encoder) -> tf.train.Checkpoint:
-    """The encoder's weights by name: how they stand in a release, whatever its classes are."""
-    weights = {w.name.removesuffix(":0"): w for w in encoder.weights}
+def weights_by_name(layer: tf_keras.layers.Layer) -> tf.train.Checkpoint:
+    """How the encoder's weights stand in a release, whatever its classes are; and a head's."""
+    weights = {w.name.removesuffix(":0"): w for w in layer.weights}
     return tf.train.Checkpoint(weights=weights)
 
 
@@ -26,7 +26,7 @@ def split_roots(
 ) -> dict[str, tf.train.Checkpoint]:
     """The objects of two SavedModels, as google/LaBSE/2 and its preprocessor are.
 
-    With a head the encoder has `.mlm`, see `labse_tf.release_mlm`.
+    With a head the encoder has `.mlm`, see `release_root`.
     """
     ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
@@ -38,12 +38,12 @@ def split_roots(
         return outputs["pooled_output"], outputs["sequence_output"]
 
     root = tf.train.Checkpoint(
-        encoder=encoder_weights(encoder), **_assets(preprocessor, config_file)
+        encoder=weights_by_name(encoder), **_assets(preprocessor, config_file)
     )
     root.__call__ = _traced(call, ids, [ids[name] for name in INPUTS])
     _for_keras_layer(root, encoder)
     if head is not None:
-        root.mlm = masked_language_api(encoder, head)
+        root.mlm = _mlm_api(encoder, head)
     return {"encoder": root, "preprocessor": _preprocessor_api(preprocessor)}
 
 
@@ -53,7 +53,13 @@ def release_root(
     config_file: str,
     head: MaskedLanguageHead | None = None,
 ):
-    """The object that is saved, and its signatures; with a head, its encoder has `.mlm`."""
+    """The object that is saved, and its signatures.
+
+    With a head, which is in float32, the encoder has `.mlm` as TF-Hub's common SavedModel APIs for
+    text describe it. It takes the encoder's inputs and `masked_lm_positions`, int32 [batch,
+    places]: the places in each sentence, [CLS] being 0, whose word pieces are asked for. It returns
+    the encoder's outputs and `mlm_logits`, float32 [batch, places, vocab_size].
+    """
     names = tf.TensorSpec([None], tf.string, name="sentences")
     ids = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUTS}
 
@@ -68,12 +74,12 @@ def release_root(
         width = tf.minimum(longest, preprocessor.seq_length)
         return embed(preprocessor.pack([pieces], width), training)
 
-    encoder_api = encoder_weights(encoder)
+    encoder_api = weights_by_name(encoder)
     encoder_api.__call__ = _traced(
         lambda inputs, training=False: encoder(inputs, training=training), ids
     )
     if head is not None:
-        encoder_api.mlm = masked_language_api(encoder, head)
+        encoder_api.mlm = _mlm_api(encoder, head)
     root = tf.train.Checkpoint(
         encoder=encoder_api,
         preprocessor=_preprocessor_api(preprocessor),
@@ -104,10 +110,30 @@ def _assets(preprocessor: Preprocessor, config_file: str) -> dict[str, object]:
     )
 
 
-def _for_keras_layer(api: tf.train.Checkpoint, encoder: Encoder) -> None:
+def _mlm_api(encoder: Encoder, head: MaskedLanguageHead) -> tf.train.Checkpoint:
+    names = (*INPUTS, "masked_lm_positions")
+    inputs = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
+
+    def predict(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        outputs = encoder({name: inputs[name] for name in INPUTS}, training=training)
+        positions = inputs["masked_lm_positions"]
+        tokens = tf.gather(outputs["sequence_output"], positions, axis=1, batch_dims=1)
+        hidden = head(tf.reshape(tokens, [-1, encoder.config.hidden_size]))
+        words = tf.cast(encoder.embeddings.word, tf.float32)
+        logits = tf.nn.bias_add(tf.matmul(hidden, words, transpose_b=True), head.bias)
+        shape = tf.concat([tf.shape(positions), [encoder.config.vocab_size]], axis=0)
+        return {**outputs, "mlm_logits": tf.reshape(logits, shape)}
+
+    api = tf.train.Checkpoint(head=weights_by_name(head))
+    api.__call__ = _traced(predict, inputs)
+    _for_keras_layer(api, encoder, head)
+    return api
+
+
+def _for_keras_layer(api: tf.train.Checkpoint, *layers: tf_keras.layers.Layer) -> None:
     """What hub.KerasLayer(trainable=True) looks for."""
-    api.variables = list(encoder.weights)
-    api.trainable_variables = list(encoder.trainable_weights)
+    api.variables = [w for layer in layers for w in layer.weights]
+    api.trainable_variables = [w for layer in layers for w in layer.trainable_weights]
     api.regularization_losses = []
 
 

@@ -19,7 +19,7 @@ from labse_tf.config import EncoderConfig
 from labse_tf.encoder import Encoder
 from labse_tf.preprocessing import Preprocessor
 from labse_tf.pretrainer import MaskedLanguageHead
-from labse_tf.release_root import encoder_weights, release_root, split_roots
+from labse_tf.release_root import release_root, split_roots, weights_by_name
 from labse_tf.unfinished import renamed_when_done
 from labse_tf.warmup import write_warmup
 from labse_tf.weights import PRECISIONS, computing_in, stored_as, unfilled_encoder
@@ -57,7 +57,7 @@ def write_release(
             matmuls and activations, twice as fast where the CPU has instructions for it. The
             outputs are float32 in both cases.
         head: of pre-training, for a release whose encoder also predicts masked word pieces, by
-            `.mlm` (see `labse_tf.release_mlm`).
+            `.mlm` (see `labse_tf.release_root`).
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
@@ -211,7 +211,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
         os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case
     )
     encoder = unfilled_encoder(config, weights_dtype)
-    read_weights(os.path.join(path, "variables", "variables"), encoder=encoder_weights(encoder))
+    read_weights(os.path.join(path, "variables", "variables"), encoder=weights_by_name(encoder))
     return preprocessor, stored_as(encoder, "float32")
 
 

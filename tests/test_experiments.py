@@ -1,6 +1,5 @@
 """The paper's experiments at tiny size: what they write, what they share, what they read back."""
 
-import dataclasses
 import gzip
 import json
 import re
@@ -8,30 +7,21 @@ import statistics
 import struct
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-import labse_tf
-from labse_tf import AdditiveMarginRankingLoss
 from labse_tf.pair_files import read_columns
-from labse_tf.ranking import token_fingerprint
 from labse_tf.training_run import load_run
-from labse_tf.vocabulary import learn_vocabulary, write_vocabulary
 from training.experiments import (
     comparison,
     cross_replica,
-    growing,
     hard_negatives,
     margin,
     pretraining,
     runs,
 )
-from training.experiments.hard_negative_mining import hard_negatives as mine
-from training.experiments.replica_negatives import ReplicaNegativesLoss
 
 ROOT = Path(__file__).parents[1]
 WORDS = "the cat sat on mat and saw a green apple with Tom near old trees".split()
@@ -178,60 +168,6 @@ def test_cross_replica(data, tmp_path, monkeypatch, mirrored):
         cross_replica.main(arguments(data, tmp_path / "3", "--replicas", "3"))
 
 
-@pytest.mark.parametrize("extra", [0, 2])
-def test_negatives_of_a_replica_are_independent_losses(mirrored, extra):
-    """Two replicas' sum, and its gradients, against the mean of two losses without a strategy."""
-    rng = np.random.default_rng(0)
-    rows = [4, 4] + [4 * extra] * bool(extra)
-    shares = []
-    for _ in range(2):
-        embeddings = [rng.normal(size=[n, 6]).astype(np.float32) for n in rows]
-        ids = [rng.integers(1, 90, [n, 5]).astype(np.int32) for n in rows]
-        ids[1][3] = ids[1][0]  # equal targets are no negatives
-        shares.append((embeddings, ids))
-    # Nor are they of other replicas: these would be, if they were looked at.
-    shares[1][0][1][2] = shares[0][0][0][1]
-
-    def loss_and_gradients(loss, embeddings, ids):
-        embeddings = [tf.identity(x) for x in embeddings]
-        prints = [token_fingerprint(x, tf.ones_like(x)) for x in ids]
-        with tf.GradientTape() as tape:
-            tape.watch(embeddings)
-            value, negatives = loss(*embeddings[:2], *prints[:2], *embeddings[2:], *prints[2:])
-        return value, negatives, tape.gradient(value, embeddings)
-
-    strategy = mirrored(2)
-    values = [
-        strategy.experimental_distribute_values_from_function(
-            lambda context, part=part, i=i: tf.constant(
-                shares[context.replica_id_in_sync_group][part][i]
-            )
-        )
-        for part in (0, 1)
-        for i in range(len(rows))
-    ]
-    count = len(rows)
-
-    @tf.function
-    def step(*values):
-        loss = ReplicaNegativesLoss(0.3, 10.0)
-        return strategy.run(lambda *x: loss_and_gradients(loss, x[:count], x[count:]), args=values)
-
-    value, negatives, gradients = step(*values)
-    results = strategy.experimental_local_results
-    expected = [
-        loss_and_gradients(AdditiveMarginRankingLoss(0.3, 10.0), *map(list, share))
-        for share in shares
-    ]
-    total = sum(float(x) for x in results(value))
-    assert total == pytest.approx(np.mean([float(x[0]) for x in expected]), rel=1e-5)
-    for replica in (0, 1):
-        assert float(results(negatives)[replica]) == pytest.approx(float(expected[replica][1]))
-        for found, right in zip(gradients, expected[replica][2], strict=True):
-            np.testing.assert_allclose(results(found)[replica], right / 2, atol=1e-5)
-    assert float(results(negatives)[0]) == 3 - 0.5 + 4 * extra
-
-
 def test_hard_negatives(data, tmp_path, monkeypatch):
     flags = arguments(data, tmp_path, "--first-steps", "3")
     hard_negatives.main(flags)
@@ -255,18 +191,6 @@ def test_hard_negatives(data, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "fine_tune", no_training)
     monkeypatch.setattr(hard_negatives, "fine_tune", no_training)
     hard_negatives.main(flags)
-
-
-def test_hard_negatives_are_no_translations():
-    class Model:
-        def encode(self, sentences, show_progress=None):
-            vectors = {"a": [1, 0], "b": [0, 1], "A": [1, 0], "A!": [0.9, 0.1], "B": [0.5, 0.5]}
-            return np.array([vectors[s] for s in sentences], np.float32)
-
-    # "a" has two translations, both nearer to it than "B"; the one of "b" is the nearest to it.
-    assert mine([("a", "A"), ("b", "B"), ("a", "A!")], Model()) == ["B", "A!", "B"]
-    with pytest.raises(ValueError, match="all 2 targets of its file"):
-        mine([("a", "A"), ("a", "B")], Model())
 
 
 def test_pretraining(data, tmp_path, monkeypatch):
@@ -301,48 +225,6 @@ def test_pretraining(data, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "fine_tune", no_training)
     monkeypatch.setattr(pretraining, "pretrain", no_training)
     pretraining.main(flags)
-
-
-def test_growing(data, tmp_path, monkeypatch):
-    """Steps of 1 s without layers and 2 s with one: 2 + 2 of them take as long as 3 of 2 s."""
-    monkeypatch.setattr(growing, "_seconds_per_step", lambda _, layers, steps: 1.0 + layers)
-    flags = arguments(data, tmp_path, "--steps", "4", "--stages", "0:50%,1:50%")
-    flags = [flag for i, flag in enumerate(flags) if "--num-layers" not in flags[i - 1 : i + 1]]
-    growing.main(flags)
-    names = ["grown, 4 steps", "full depth as long, 3 steps", "full depth, 4 steps"]
-    check_report(tmp_path, names)
-    folders = [tmp_path / "runs" / re.sub(r"[^\w.]+", "-", name) / "seed-0" for name in names]
-    assert load_run(folders[0]).encoder.config.num_layers == 1
-    shallow = load_run(folders[0] / "stage-1", 0).encoder
-    assert shallow.config.num_layers == 0
-    for folder, steps in zip(folders[1:], (3, 4), strict=True):
-        settings = json.loads((folder / "config.json").read_text())["settings"]
-        assert (settings["stages"], settings["steps"]) == ("", steps)
-        deep = load_run(folder, 0).encoder
-        assert deep.config.num_layers == 1
-        np.testing.assert_array_equal(deep.embeddings.word, shallow.embeddings.word)
-    # The times are not measured again, nor are finished runs trained.
-    monkeypatch.setattr(growing, "_seconds_per_step", no_training)
-    monkeypatch.setattr(runs, "fine_tune", no_training)
-    growing.main(flags)
-    with pytest.raises(ValueError, match="`stages` is empty"):
-        growing.main(arguments(data, tmp_path / "a", "--stages", ""))
-
-
-def test_seconds_per_step_are_measured(data, tmp_path):
-    pairs = [str(data / "deu-eng.tsv.gz")]
-    path = tmp_path / "vocab.txt"
-    write_vocabulary(learn_vocabulary(pairs, 150), path)
-    preprocessor = labse_tf.Preprocessor(path)
-    config = labse_tf.EncoderConfig.small(
-        preprocessor.vocab_size, num_layers=0, hidden_size=8, num_heads=2
-    )
-    small = types.SimpleNamespace(
-        pairs=pairs,
-        training=dataclasses.replace(comparison.TRAINING, batch_size=8, warmup_steps=1, steps=9),
-        new_model=lambda seed: labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config)),
-    )
-    assert 1e-6 <= growing._seconds_per_step(small, 1, 12) < 5
 
 
 def test_what_is_refused(data, tmp_path, capsys):

@@ -125,11 +125,14 @@ class Comparison:
         self._evaluation.check(self._data.tatoeba or None)
         self._start(program)
 
-    def new_model(self, seed: int) -> labse_tf.LaBSE:
-        """A model with random weights, the same for the same seed."""
+    def new_model(self, seed: int, num_layers: int | None = None) -> labse_tf.LaBSE:
+        """A model with random weights, the same for the same seed; and, of the embeddings, for
+        any number of layers, which is that of the flags by default."""
         tf_keras.utils.set_random_seed(seed)
         preprocessor = labse_tf.Preprocessor(self._vocab_file, self._data.seq_length)
         config = dataclasses.replace(self._encoder, vocab_size=preprocessor.vocab_size)
+        if num_layers is not None:
+            config = dataclasses.replace(config, num_layers=num_layers)
         with self.strategy.scope():
             return labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config))
 

@@ -8,7 +8,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf import LaBSE, grow
+from labse_tf import LaBSE
 from labse_tf.evaluation.results import write_json
 from labse_tf.fine_tuning import fine_tune
 from labse_tf.flags import run_program
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     steps = max(round(whole / seconds[str(deepest)]), training.warmup_steps + 1)
 
     def full_depth(seed: int) -> LaBSE:
-        return _of_depth(comparison.new_model(seed), deepest, seed)
+        return comparison.new_model(seed, deepest)
 
     flat = dataclasses.replace(training, stages="")
     longer = dataclasses.replace(flat, steps=steps)
@@ -69,23 +69,11 @@ def main(arguments: list[str] | None = None) -> None:
     comparison.compare(runs, against=runs[1].name)
 
 
-def _of_depth(model: LaBSE, num_layers: int, seed: int) -> LaBSE:
-    """A new model of as many layers, whose embeddings begin as those of the run that grows do."""
-    encoder = model.encoder
-    deep = type(encoder)(dataclasses.replace(encoder.config, num_layers=num_layers))
-    old = {weight.name: weight for weight in encoder.weights}
-    for weight in deep.weights:
-        if weight.name in old:
-            weight.assign(old[weight.name])
-    return LaBSE(model.preprocessor, deep)
-
-
 def _seconds_per_step(comparison: Comparison, num_layers: int, steps: int) -> float:
     """Of a depth: what a run takes longer than one of a quarter of the steps."""
     took = []
     for count in (steps // 4, steps):
-        model = comparison.new_model(comparison.training.seed)
-        model = LaBSE(model.preprocessor, grow(model.encoder, num_layers))
+        model = comparison.new_model(comparison.training.seed, num_layers)
         config = dataclasses.replace(
             comparison.training, stages="", steps=count, warmup_steps=0, checkpoint_every=steps
         )
@@ -93,7 +81,12 @@ def _seconds_per_step(comparison: Comparison, num_layers: int, steps: int) -> fl
             begun = time.monotonic()
             fine_tune(model, comparison.pairs, config, os.path.join(folder, "run"))
             took.append(time.monotonic() - begun)
-    return max((took[1] - took[0]) / (steps - steps // 4), 1e-6)
+    seconds = (took[1] - took[0]) / (steps - steps // 4)
+    if seconds <= 0:
+        raise ValueError(
+            f"{steps} steps took no longer than {steps // 4}: {took} s. Raise --timed-steps."
+        )
+    return seconds
 
 
 if __name__ == "__main__":
