@@ -38,12 +38,13 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 
 # Runs that end by signals and full disks have a process of their own.
 test: .venv/installed-test
-	$(BIN)/python -m pytest tests/test_interrupted_runs.py
-	$(BIN)/python -m pytest --ignore=tests/test_interrupted_runs.py
+	$(BIN)/python -m pytest tests/training/test_interrupted_runs.py
+	$(BIN)/python -m pytest --ignore=tests/training/test_interrupted_runs.py
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark

@@ -5,7 +5,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.cli import main
+from labse_tf.commands.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "convert")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.flags import run_program
+from labse_tf.commands.flags import run_program
 from labse_tf.model_card import Claims, write_cards
 
 

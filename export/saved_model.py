@@ -7,12 +7,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.conversion import describe_cosines
-from labse_tf.flags import run_program
-from labse_tf.saved_model import size_on_disk, write_split
-from labse_tf.sentence_files import read_sentences
-from labse_tf.training_run import load_head, load_run
-from labse_tf.weights import PRECISIONS
+from labse_tf.commands.flags import run_program
+from labse_tf.conversion.formats import describe_cosines
+from labse_tf.data.texts import read_sentences
+from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.release.saved_model import size_on_disk, write_split
+from labse_tf.training.run_directory import load_head, load_run
 
 SAMPLE = sorted((Path(__file__).parents[1] / "training" / "sample").glob("*.heldout.tsv.gz"))
 

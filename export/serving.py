@@ -7,9 +7,10 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.flags import run_program
-from labse_tf.serving import add_version
-from labse_tf.serving_files import BATCH_SIZES, NAME
+from labse_tf.commands.flags import run_program
+from labse_tf.release.warmup import BATCH_SIZES
+from labse_tf.serving.directory import add_version
+from labse_tf.serving.templates import NAME
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,8 +8,8 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from labse_tf.flags import run_program
-from labse_tf.verification.judge import table, verify
+from labse_tf.commands.flags import run_program
+from labse_tf.release.verification.judge import table, verify
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,40 +5,41 @@ from __future__ import annotations
 import importlib
 import typing
 
-if typing.TYPE_CHECKING:
-    from labse_tf.config import EncoderConfig
-    from labse_tf.dual_encoder import DualEncoder
-    from labse_tf.encoder import Encoder
-    from labse_tf.fine_tuning import FineTuningConfig, fine_tune
-    from labse_tf.growing import grow
-    from labse_tf.loading import load
-    from labse_tf.model import LaBSE
-    from labse_tf.pairs import read_pairs
-    from labse_tf.preprocessing import Preprocessor
-    from labse_tf.pretraining import PretrainingConfig, pretrain
-    from labse_tf.ranking import AdditiveMarginRankingLoss, gather_across_replicas
-    from labse_tf.stacking import stack
+from labse_tf.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if typing.TYPE_CHECKING:
+    from labse_tf.data.ranking_pairs import read_pairs
+    from labse_tf.encoder.config import EncoderConfig
+    from labse_tf.encoder.encoder import Encoder
+    from labse_tf.encoder.growing import grow
+    from labse_tf.encoder.stacking import stack
+    from labse_tf.inference.loading import load
+    from labse_tf.inference.model import LaBSE
+    from labse_tf.losses.ranking import AdditiveMarginRankingLoss, gather_across_replicas
+    from labse_tf.tokenization.preprocessing import Preprocessor
+    from labse_tf.training.config import FineTuningConfig, PretrainingConfig
+    from labse_tf.training.dual_encoder import DualEncoder
+    from labse_tf.training.fine_tuning import fine_tune
+    from labse_tf.training.pretraining import pretrain
 
 # Each is imported when it is first asked for, since TensorFlow takes seconds: `labse --help` and
 # a report need none of it, and `labse_tf.keras3` none of Keras 2.
 _MODULES = {
-    "AdditiveMarginRankingLoss": "ranking",
-    "DualEncoder": "dual_encoder",
-    "Encoder": "encoder",
-    "EncoderConfig": "config",
-    "FineTuningConfig": "fine_tuning",
-    "LaBSE": "model",
-    "Preprocessor": "preprocessing",
-    "PretrainingConfig": "pretraining",
-    "fine_tune": "fine_tuning",
-    "gather_across_replicas": "ranking",
-    "grow": "growing",
-    "load": "loading",
-    "pretrain": "pretraining",
-    "read_pairs": "pairs",
-    "stack": "stacking",
+    "AdditiveMarginRankingLoss": "losses.ranking",
+    "DualEncoder": "training.dual_encoder",
+    "Encoder": "encoder.encoder",
+    "EncoderConfig": "encoder.config",
+    "FineTuningConfig": "training.config",
+    "LaBSE": "inference.model",
+    "Preprocessor": "tokenization.preprocessing",
+    "PretrainingConfig": "training.config",
+    "fine_tune": "training.fine_tuning",
+    "gather_across_replicas": "losses.ranking",
+    "grow": "encoder.growing",
+    "load": "inference.loading",
+    "pretrain": "training.pretraining",
+    "read_pairs": "data.ranking_pairs",
+    "stack": "encoder.stacking",
 }
 __all__ = [
     "AdditiveMarginRankingLoss",

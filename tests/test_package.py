@@ -12,9 +12,9 @@ import labse_tf
 
 def test_tensorflow_is_imported_when_it_is_needed():
     code = (
-        "import sys, labse_tf, labse_tf.cli;"
+        "import sys, labse_tf, labse_tf.commands.main;"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules;"
-        "assert labse_tf.EncoderConfig.__module__ == 'labse_tf.config';"
+        "assert labse_tf.EncoderConfig.__module__ == 'labse_tf.encoder.config';"
         "assert 'tensorflow' not in sys.modules;"
         "labse_tf.load; assert 'tensorflow' in sys.modules"
     )

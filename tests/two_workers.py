@@ -54,7 +54,7 @@ def main(directory):
 
     # The strategy has to be there before anything else of TensorFlow.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    from tests.test_replicas import trained
+    from tests.training.test_replicas import trained
 
     history, weights = trained(strategy)
     index = strategy.cluster_resolver.task_id

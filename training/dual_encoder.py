@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import labse_tf
-from labse_tf.flags import run_program
+from labse_tf.commands.flags import run_program
 from training.start import add_start, make_model, read_config
 
 

@@ -6,11 +6,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import labse_tf
-from labse_tf.flags import add_flags, from_flags, run_program
-from labse_tf.pair_preparation import prepare_pairs
-from labse_tf.preparation_options import PreparationOptions
-from labse_tf.preparation_report import preparation_table
-from labse_tf.weights import PRECISIONS
+from labse_tf.commands.flags import add_flags, from_flags, run_program
+from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.preparation.options import PreparationOptions
+from labse_tf.preparation.prepare_pairs import prepare_pairs
+from labse_tf.preparation.report import preparation_table
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,9 +5,10 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.flags import run_program
-from labse_tf.pretraining import PretrainingConfig, pretrain
-from labse_tf.stacking import stack
+from labse_tf.commands.flags import run_program
+from labse_tf.encoder.stacking import stack
+from labse_tf.training.config import PretrainingConfig
+from labse_tf.training.pretraining import pretrain
 from training.start import add_start, make_model, read_config
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import tf_keras
 
 import labse_tf
-from labse_tf.flags import add_flags, from_flags
-from labse_tf.strategy import choose_strategy
-from labse_tf.training_config import TrainingConfig
+from labse_tf.commands.flags import add_flags, from_flags
+from labse_tf.training.config import TrainingConfig
+from labse_tf.training.strategy import choose_strategy
 
 Deepen = Callable[[labse_tf.Encoder, int], labse_tf.Encoder]
 

@@ -8,10 +8,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
-from labse_tf.flags import run_program
-from labse_tf.pair_files import read_columns
-from labse_tf.preprocessing import UNKNOWN, Preprocessor
-from labse_tf.vocabulary import RESERVED, learn_vocabulary, write_vocabulary
+from labse_tf.commands.flags import run_program
+from labse_tf.data.pair_files import read_columns
+from labse_tf.tokenization.preprocessing import UNKNOWN, Preprocessor
+from labse_tf.tokenization.vocabulary import RESERVED, learn_vocabulary, write_vocabulary
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,10 +6,10 @@ form "part/metric", as "deu/accuracy". `labse_tf.evaluation.results.measure` run
 what `labse evaluate` writes and `labse evaluate report` reads.
 """
 
-from labse_tf.evaluation.mining import Mining
-from labse_tf.evaluation.retrieval import Retrieval
-from labse_tf.evaluation.senteval import SentEval
-from labse_tf.evaluation.sts import STS
-from labse_tf.evaluation.tatoeba import Tatoeba
+from labse_tf.evaluation.benchmarks.mining import Mining
+from labse_tf.evaluation.benchmarks.retrieval import Retrieval
+from labse_tf.evaluation.benchmarks.senteval import SentEval
+from labse_tf.evaluation.benchmarks.sts import STS
+from labse_tf.evaluation.benchmarks.tatoeba import Tatoeba
 
 __all__ = ["STS", "Mining", "Retrieval", "SentEval", "Tatoeba"]

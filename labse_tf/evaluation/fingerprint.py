@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
-from labse_tf.model import LaBSE
-from labse_tf.weights import rows_of
+from labse_tf.encoder.weights import rows_of
+from labse_tf.inference.model import LaBSE
 
 
 def fingerprint(model: LaBSE) -> str:
@@ -18,13 +17,4 @@ def fingerprint(model: LaBSE) -> str:
         digest.update(f"{variable.dtype.name} {variable.shape}".encode())
         for rows in rows_of(variable):
             digest.update(rows.tobytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def checksum(path: str | os.PathLike) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
     return f"sha256:{digest.hexdigest()}"

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from labse_tf.evaluation.fingerprint import checksum
-from labse_tf.evaluation.watch import Watch
-from labse_tf.scripts import scripts_in
+from labse_tf.evaluation.observer import Watch
+from labse_tf.files.checksums import checksum
+from labse_tf.tokenization.scripts import scripts_in
 
 
 class Recorder(Watch):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from labse_tf.evaluation.recorder import Recorder
+from labse_tf.version import __version__
 
 FORMAT = "labse_tf evaluation 1"
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy", "scipy", "scikit-learn")
@@ -129,8 +130,6 @@ def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[
 
 
 def _system() -> dict[str, Any]:
-    from labse_tf import __version__
-
     versions = {}
     for package in _PACKAGES:
         try:

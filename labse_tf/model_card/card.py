@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from labse_tf.files.atomic import renamed_when_done
 from labse_tf.model_card import hugging_face, tf_hub
 from labse_tf.model_card.claims import Claims
 from labse_tf.model_card.example import choose_sentences
 from labse_tf.model_card.facts import read_facts
 from labse_tf.model_card.metrics import measured_languages, read_evaluations
-from labse_tf.unfinished import renamed_when_done
 
 
 def write_cards(

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from labse_tf.scripts import canonical_code, scripts_of
+from labse_tf.tokenization.scripts import canonical_code, scripts_of
 
 TF_HUB = "https://tfhub.dev/"
 # As TF-Hub's validator has them (tensorflow/tfhub.dev, tools/validator.py).
@@ -28,7 +28,7 @@ class Claims:
         name: of the model there; parts may be parted by "/".
         license: the identifier that Hugging Face has for it, as "apache-2.0"; "other" for another.
         languages: ISO 639-1 or 639-3 codes of the languages that the model is for. Kept as one
-            code a language (`labse_tf.scripts.canonical_code`).
+            code a language (`labse_tf.tokenization.scripts.canonical_code`).
         asset_paths: addresses of `.tar.gz` archives: of the release; or of the encoder and of the
             preprocessor.
         version: from 1 on.

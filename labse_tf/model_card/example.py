@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from labse_tf.evaluation.report_markdown import fenced
+from labse_tf.evaluation.report.markdown import fenced
 from labse_tf.model_card.claims import TF_HUB, Claims
 from labse_tf.model_card.facts import Facts
 

@@ -8,11 +8,11 @@ import json
 import math
 import os
 
-from labse_tf.config import EncoderConfig
+from labse_tf.encoder.config import EncoderConfig
 from labse_tf.evaluation.fingerprint import fingerprint
-from labse_tf.loading import load
-from labse_tf.model import LaBSE
-from labse_tf.saved_model import CONFIG_FILE, VOCABULARY_FILE, is_release
+from labse_tf.inference.loading import load
+from labse_tf.inference.model import LaBSE
+from labse_tf.release.saved_model import CONFIG_FILE, VOCABULARY_FILE, is_release
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labse_tf.evaluation.report_markdown import escape
+from labse_tf.evaluation.report.markdown import escape
 from labse_tf.evaluation.results import failures
 from labse_tf.model_card.claims import Claims, listed
 from labse_tf.model_card.facts import Facts

@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from labse_tf.evaluation.report import read_results
-from labse_tf.evaluation.report_facts import describe
-from labse_tf.evaluation.report_markdown import escape, fenced, section_blocks
-from labse_tf.evaluation.report_parts import Section, format_figure
-from labse_tf.evaluation.report_tables import sections
+from labse_tf.evaluation.report.facts import describe
+from labse_tf.evaluation.report.markdown import escape, fenced, section_blocks
+from labse_tf.evaluation.report.parts import Section, format_figure
+from labse_tf.evaluation.report.tables import sections
+from labse_tf.evaluation.report.write import read_results
 from labse_tf.model_card.facts import Facts
-from labse_tf.scripts import canonical_code
+from labse_tf.tokenization.scripts import canonical_code
 
 _CODE = re.compile(r"(?<![A-Za-z])[a-z]{2,3}(?![A-Za-z])")
 _SHOWN_WEAKEST = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labse_tf.evaluation.report_markdown import escape
+from labse_tf.evaluation.report.markdown import escape
 from labse_tf.model_card.claims import Claims, listed
 from labse_tf.model_card.facts import Facts
 

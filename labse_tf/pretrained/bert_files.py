@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from labse_tf.config import EncoderConfig
-from labse_tf.encoder import Encoder
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.weights import assign, rows_of, unfilled_encoder
 from labse_tf.pretrained.safetensors_files import StoredTensor, read_json, read_tensors
-from labse_tf.weights import assign, rows_of, unfilled_encoder
 
 CONFIG = "config.json"
 _DTYPES = ("F32", "F16", "BF16")  # read as float32, which holds them all

@@ -7,9 +7,9 @@ import re
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from labse_tf.config import EncoderConfig
-from labse_tf.encoder import Encoder
-from labse_tf.weights import unfilled_encoder
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.weights import unfilled_encoder
 
 _WORDS = "word_embeddings/embeddings"
 # What stands beside an encoder in checkpoints and adds nothing to a sentence's embedding: the heads

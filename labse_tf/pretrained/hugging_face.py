@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 
-from labse_tf.encoder import Encoder
-from labse_tf.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.files.atomic import renamed_when_done
 from labse_tf.pretrained import bert_files
 from labse_tf.pretrained.safetensors_files import FILE, write_tensors
 from labse_tf.pretrained.sentence_transformer_files import MODULES, read_modules, write_modules
 from labse_tf.pretrained.tokenizer_files import model_max_length, read_tokenizer, write_tokenizer
-from labse_tf.unfinished import renamed_when_done
+from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 
 def is_hugging_face(path: str | os.PathLike) -> bool:

@@ -16,12 +16,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from labse_tf.config import EncoderConfig
-from labse_tf.encoder import Encoder
-from labse_tf.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.weights import unfilled_variables
+from labse_tf.files.atomic import renamed_when_done
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
-from labse_tf.unfinished import renamed_when_done
-from labse_tf.weights import unfilled_variables
+from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 CONFIG_FILES = ("bert_config.json", "encoder_config.json")
 CHECKPOINT = "bert_model.ckpt"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from labse_tf.weights import chunks_of
+from labse_tf.encoder.weights import chunks_of
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 
-from labse_tf.config import EncoderConfig
+from labse_tf.encoder.config import EncoderConfig
 from labse_tf.pretrained.safetensors_files import read_json
 
 MODULES = "modules.json"

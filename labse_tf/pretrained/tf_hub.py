@@ -18,9 +18,9 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from labse_tf.encoder import Encoder
-from labse_tf.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+from labse_tf.encoder.encoder import Encoder
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint
+from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 _LOWER_CASE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 

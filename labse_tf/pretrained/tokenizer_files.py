@@ -13,8 +13,16 @@ import tempfile
 import warnings
 import weakref
 
-from labse_tf.preprocessing import END, MASK, PADDING, START, UNKNOWN, Preprocessor, read_vocabulary
 from labse_tf.pretrained.safetensors_files import read_json
+from labse_tf.tokenization.preprocessing import (
+    END,
+    MASK,
+    PADDING,
+    START,
+    UNKNOWN,
+    Preprocessor,
+    read_vocabulary,
+)
 
 VOCABULARY, TOKENIZER, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
 _SPECIAL = {

@@ -18,7 +18,7 @@ from official.nlp.modeling.layers import text_layers
 from official.nlp.modeling.networks import BertEncoder
 
 import labse_tf
-from labse_tf.encoder import INPUTS
+from labse_tf.encoder.encoder import INPUTS
 
 ROUNDS, WARM_UP = 15, 3
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import labse_tf
-from labse_tf import weights
-from labse_tf.sentence_files import read_sentences
+from labse_tf.data.texts import read_sentences
+from labse_tf.encoder import weights
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "build" / "demo" / "vocab.txt"
@@ -27,8 +27,8 @@ SAMPLE = ROOT / "training" / "sample"
 MEASURE = """
 import sys, time
 import labse_tf
-from labse_tf.conversion import convert
-from labse_tf.pruning_report import prune_release
+from labse_tf.conversion.formats import convert
+from labse_tf.conversion.pruned_releases import prune_release
 
 def status(field):
     with open("/proc/self/status") as file:

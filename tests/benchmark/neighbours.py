@@ -93,7 +93,7 @@ def _run(system: str) -> None:
     else:
         import tensorflow as tf
 
-        from labse_tf.retrieval import nearest
+        from labse_tf.search.nearest import nearest
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 

@@ -29,7 +29,7 @@ def measure(how, positions):
     import numpy as np
     import tensorflow as tf
 
-    from labse_tf.masked_loss import masked_cross_entropy
+    from labse_tf.losses.masked_language_model import masked_cross_entropy
 
     def status(field):
         with open("/proc/self/status") as file:

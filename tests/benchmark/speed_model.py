@@ -20,9 +20,9 @@ import tensorflow as tf
 import tf_keras
 
 import labse_tf
-from labse_tf import weights
+from labse_tf.encoder import weights
+from labse_tf.files.atomic import renamed_when_done
 from labse_tf.pretrained import hugging_face, model_garden
-from labse_tf.unfinished import renamed_when_done
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "build" / "demo" / "vocab.txt"

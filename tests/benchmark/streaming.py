@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import labse_tf
-from labse_tf.sentence_files import read_sentences
+from labse_tf.data.texts import read_sentences
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "build" / "demo" / "vocab.txt"

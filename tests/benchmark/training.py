@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import labse_tf
-from labse_tf.conversion import convert
+from labse_tf.conversion.formats import convert
 from tests.benchmark.memory import VOCABULARY, write_vocabulary
 from tests.benchmark.speed_processes import WorkerProcess
 from tests.benchmark.training_worker import BATCH, CHUNK, GLOBAL, LARGE, SHAPE, SMALL, SYSTEMS

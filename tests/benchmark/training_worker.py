@@ -52,9 +52,9 @@ def ours(batches, word_pieces, options):
     import tf_keras
 
     import labse_tf
-    from labse_tf.adamw import AdamW
-    from labse_tf.ranking import AdditiveMarginRankingLoss
-    from labse_tf.weights import POLICIES
+    from labse_tf.encoder.precision import POLICIES
+    from labse_tf.losses.ranking import AdditiveMarginRankingLoss
+    from labse_tf.optimizers.adamw import AdamW
 
     policy = POLICIES[options.get("precision", "float32")]
     with strategy.scope():

@@ -107,7 +107,7 @@ def main(release, inputs, output):
         sentences = json.load(file)
     found = {n: np.asarray(v) for n, v in read(release, sentences, os.path.dirname(output) or ".")}
     found["imported"] = [
-        n for n in ("tf_keras", "labse_tf.encoder", "official") if n in sys.modules
+        n for n in ("tf_keras", "labse_tf.encoder.encoder", "official") if n in sys.modules
     ]
     np.savez(output, **found)
 

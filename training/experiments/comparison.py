@@ -21,16 +21,16 @@ from collections.abc import Sequence
 import tf_keras
 
 import labse_tf
+from labse_tf.commands.flags import add_flags, from_flags
+from labse_tf.data.pair_files import read_columns
 from labse_tf.evaluation import Tatoeba
-from labse_tf.evaluation.fingerprint import checksum
 from labse_tf.evaluation.results import write_json
-from labse_tf.fine_tuning import FineTuningConfig
-from labse_tf.flags import add_flags, from_flags
-from labse_tf.pair_files import read_columns
-from labse_tf.strategy import choose_strategy
-from labse_tf.training_callbacks import say
-from labse_tf.training_run import compare_with_run
-from labse_tf.vocabulary import learn_vocabulary, write_vocabulary
+from labse_tf.files.checksums import checksum
+from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
+from labse_tf.training.callbacks import say
+from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.run_directory import compare_with_run
+from labse_tf.training.strategy import choose_strategy
 from training.experiments.data import Data, draw_pairs, files_of
 from training.experiments.report import check_plotting, write_report
 from training.experiments.runs import Measuring, Run

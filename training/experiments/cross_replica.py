@@ -5,8 +5,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.flags import run_program
-from labse_tf.training_config import option
+from labse_tf.commands.flags import run_program
+from labse_tf.training.config import option
 from training.experiments.comparison import TRAINING, Comparison
 from training.experiments.replica_negatives import ReplicaNegativesLoss
 from training.experiments.runs import Run

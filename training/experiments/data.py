@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from labse_tf.evaluation.tatoeba import LANGUAGES
-from labse_tf.pair_files import read_columns
-from labse_tf.training_config import option
-from labse_tf.unfinished import renamed_when_done
+from labse_tf.data.pair_files import read_columns
+from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
+from labse_tf.files.atomic import renamed_when_done
+from labse_tf.training.config import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def draw_pairs(
     A folder that is there is left as it is.
 
     Args:
-        files: of translation pairs, see `labse_tf.pair_files`; `.tsv.gz`.
+        files: of translation pairs, see `labse_tf.data.pair_files`; `.tsv.gz`.
         folder: is written whole or not at all.
         wanted: from a file's number of pairs to how many of them to take.
         seed: of the choice.

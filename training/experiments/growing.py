@@ -9,10 +9,10 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf import LaBSE
+from labse_tf.commands.flags import run_program
 from labse_tf.evaluation.results import write_json
-from labse_tf.fine_tuning import fine_tune
-from labse_tf.flags import run_program
-from labse_tf.training_config import option
+from labse_tf.training.config import option
+from labse_tf.training.fine_tuning import fine_tune
 from training.experiments.comparison import TRAINING, Comparison
 from training.experiments.runs import Run
 

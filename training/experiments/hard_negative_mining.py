@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from labse_tf.model import LaBSE
-from labse_tf.pair_files import read_columns
-from labse_tf.retrieval import nearest
-from labse_tf.unfinished import renamed_when_done
+from labse_tf.data.pair_files import read_columns
+from labse_tf.files.atomic import renamed_when_done
+from labse_tf.inference.model import LaBSE
+from labse_tf.search.nearest import nearest
 from training.experiments.data import write_rows
 
 

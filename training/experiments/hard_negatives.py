@@ -6,9 +6,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf import LaBSE
-from labse_tf.fine_tuning import fine_tune
-from labse_tf.flags import run_program
-from labse_tf.training_config import option
+from labse_tf.commands.flags import run_program
+from labse_tf.training.config import option
+from labse_tf.training.fine_tuning import fine_tune
 from training.experiments.comparison import TRAINING, Comparison
 from training.experiments.hard_negative_mining import add_hard_negatives
 from training.experiments.runs import Run

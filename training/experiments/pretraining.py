@@ -6,9 +6,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf import LaBSE
-from labse_tf.flags import run_program
-from labse_tf.pretraining import PretrainingConfig, pretrain
-from labse_tf.training_config import option
+from labse_tf.commands.flags import run_program
+from labse_tf.training.config import PretrainingConfig, option
+from labse_tf.training.pretraining import pretrain
 from training.experiments.comparison import TRAINING, Comparison
 from training.experiments.data import draw_pairs
 from training.experiments.runs import Run

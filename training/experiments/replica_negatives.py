@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from labse_tf.layers import shape_of
-from labse_tf.ranking import AdditiveMarginRankingLoss
+from labse_tf.encoder.layers import shape_of
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 
 
 class ReplicaNegativesLoss(AdditiveMarginRankingLoss):

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labse_tf.evaluation.report_colours import CURVES
-from labse_tf.unfinished import renamed_when_done
+from labse_tf.evaluation.report.colours import CURVES
+from labse_tf.files.atomic import renamed_when_done
 
 
 def check_plotting() -> None:

@@ -16,10 +16,11 @@ import tf_keras
 from labse_tf.evaluation import Tatoeba
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import failures, measure, write_json
-from labse_tf.fine_tuning import FineTuningConfig, fine_tune
-from labse_tf.model import LaBSE
-from labse_tf.ranking import AdditiveMarginRankingLoss
-from labse_tf.training_callbacks import say
+from labse_tf.inference.model import LaBSE
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
+from labse_tf.training.callbacks import say
+from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.fine_tuning import fine_tune
 
 
 @dataclasses.dataclass(frozen=True)

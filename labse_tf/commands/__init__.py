@@ -1,0 +1,1 @@
+"""The command line: `labse`, and flags from dataclasses."""

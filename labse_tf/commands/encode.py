@@ -1,0 +1,109 @@
+"""labse encode: the sentences of files, or of standard input, to a .npy file."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output
+from labse_tf.files.sentences import (
+    ERRORS,
+    STDIN,
+    count_lines,
+    read_column,
+    read_field,
+    read_lines,
+)
+
+_COLUMNS = re.compile(r"\.(tsv|jsonl)(\.gz)?$")
+
+
+def add_encode(commands, model_help: str) -> None:
+    """Adds the command to the subparsers of `labse`."""
+    parser = commands.add_parser("encode", help="embed the sentences of files")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="UTF-8, a sentence a line, plain or .gz; - for standard input",
+    )
+    parser.add_argument("--model", required=True, help=model_help)
+    parser.add_argument(
+        "--output", required=True, help="NumPy file to write, [sentences, dim]; rows are appended "
+        f"to OUTPUT{SUFFIX} until it is whole",
+    )  # fmt: skip
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--column", type=int, help="of tab-separated files, from 1")
+    which.add_argument("--field", help="of JSONL files, the key of the sentence")
+    parser.add_argument(
+        "--errors", choices=ERRORS, default="strict", help="of invalid UTF-8 (default: strict)"
+    )
+    parser.add_argument(
+        "--dtype", choices=OUTPUT_DTYPES, default="float32", help="of the output (default: float32)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help=f"go on with the rows in OUTPUT{SUFFIX}"
+    )
+    parser.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16 is twice as fast where the CPU has instructions for it (default: float32)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("tensorflow", "openvino"),
+        default="tensorflow",
+        help="openvino is faster on some CPUs (default: tensorflow)",
+    )
+    parser.set_defaults(run=_encode)
+
+
+def _encode(flags: argparse.Namespace) -> None:
+    for path in flags.files:  # before seconds are spent on TensorFlow and the model
+        if path != STDIN and not os.path.isfile(path):
+            raise FileNotFoundError(f"There is no file {path!r}.")
+        if (found := _COLUMNS.search(path)) and flags.column is None and flags.field is None:
+            which = "--column" if found[1] == "tsv" else "--field"
+            raise ValueError(f"{path!r}: say with {which} where its sentences are.")
+    check_output(flags.output, flags.resume)
+    import labse_tf
+
+    model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
+    options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
+    total = None
+    if sys.stderr.isatty() and STDIN not in flags.files:
+        total = sum(map(count_lines, flags.files))
+    try:
+        embeddings = model.encode(
+            _sentences(flags),
+            total=total,
+            output=flags.output,
+            output_dtype=flags.dtype,
+            resume=flags.resume,
+            **options,
+        )
+    except BaseException:
+        if os.path.exists(unfinished := flags.output + SUFFIX):
+            rows = len(np.load(unfinished, mmap_mode="r"))
+            print(f"{rows:,} rows are kept in {unfinished}: go on with --resume.", file=sys.stderr)
+        raise
+    print(f"{flags.output}: {embeddings.dtype} {list(embeddings.shape)}")
+
+
+def _sentences(flags: argparse.Namespace) -> Iterator[str]:
+    def read(path: str) -> Iterator[str]:
+        if flags.column is not None:
+            return read_column(path, flags.column, flags.errors)
+        if flags.field is not None:
+            return read_field(path, flags.field, flags.errors)
+        return read_lines(path, flags.errors)
+
+    return itertools.chain.from_iterable(map(read, flags.files))

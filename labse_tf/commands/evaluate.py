@@ -1,0 +1,160 @@
+"""labse evaluate: the paper's benchmarks on a model; and labse evaluate report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import warnings
+
+REPORT = "evaluate report"
+
+
+def add_evaluate(commands, model_help: str) -> None:
+    """Adds `evaluate` and `evaluate report` to the subparsers of `labse`."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="the paper's benchmarks",
+        description="Measures a model. tatoeba comes with labse_tf; the others need a directory, "
+        "as sts=DIR: a wrong one is answered with what belongs there and where to get it. "
+        "A language or task that fails is listed at the end, and the exit status is 1.",
+    )
+    parser.add_argument("model", metavar="MODEL", help=model_help)
+    parser.add_argument(
+        "benchmarks",
+        nargs="+",
+        metavar="BENCHMARK[=DIR]",
+        help="tatoeba, retrieval, mining, sts, senteval",
+    )
+    parser.add_argument("--output", metavar="FILE", help="JSON file to write the results to")
+    parser.add_argument(
+        "--languages", nargs="+", default=(), metavar="CODE",
+        help="of tatoeba, retrieval and sts, as in their files' names (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all-pairs", action="store_true", help="each language with each, in retrieval and sts"
+    )
+    parser.add_argument(
+        "--equal-sentences",
+        action="store_true",
+        help="in tatoeba and retrieval, count a neighbour that reads the same as the right one",
+    )
+    parser.add_argument("--split", help="of sts (default: test)")
+    parser.add_argument("--folds", type=int, help="of senteval's cross-validations (default: 10)")
+    parser.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32",
+        help="(default: float32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("tensorflow", "openvino"), default="tensorflow",
+        help="(default: tensorflow)",
+    )  # fmt: skip
+    parser.set_defaults(run=_evaluate)
+
+    report = commands.add_parser(REPORT, help="a page, a table and a picture of results")
+    report.add_argument("results", nargs="+", metavar="JSON", help="what labse evaluate wrote")
+    report.add_argument(
+        "--output", required=True, metavar="NAME", help="writes NAME.html, NAME.md and NAME.png"
+    )
+    report.add_argument("--overwrite", action="store_true", help="replace what is there")
+    report.set_defaults(run=_report)
+
+
+def joined(arguments: list[str]) -> list[str]:
+    """Arguments with "evaluate report" as the one command that it is."""
+    if arguments[:2] == REPORT.split():
+        return [REPORT, *arguments[2:]]
+    return arguments
+
+
+def _evaluate(flags: argparse.Namespace) -> None:
+    if flags.output is not None and os.path.lexists(flags.output):
+        raise FileExistsError(f"{flags.output!r} exists. Choose another path, or remove it.")
+    from labse_tf.evaluation.results import failures, measure
+
+    benchmarks = _benchmarks(flags)
+    for benchmark, data_dir in benchmarks:  # before the model is read
+        benchmark.check(data_dir)
+    import labse_tf
+    from labse_tf.evaluation.fingerprint import fingerprint
+
+    model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
+    options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
+    cut: list[str] = []
+
+    def encode(sentences: list[str]):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            embeddings = model.encode(sentences, show_progress=False, **options)
+        cut.extend(str(warning.message) for warning in caught)
+        return embeddings
+
+    results = measure(
+        encode,
+        benchmarks,
+        model={
+            "name": flags.model,
+            "fingerprint": fingerprint(model),
+            "precision": flags.precision,
+            "backend": flags.backend,
+            "dim": model.dim,
+            "seq_length": model.preprocessor.seq_length,
+        },
+        command=shlex.join(["labse", *sys.argv[1:]]),
+        output=flags.output,
+        show_figures=True,
+        show_progress=None,
+    )
+    if cut:
+        print(f"Sentences were cut in {len(cut):,} files; in the last: {cut[-1]}")
+    if flags.output:
+        print(f"{flags.output}: {results['seconds']:,.0f} seconds")
+    if failed := failures(results):
+        print("Failed:", *failed, sep="\n  ", file=sys.stderr)
+        sys.exit(1)
+
+
+def _benchmarks(flags: argparse.Namespace) -> list[tuple]:
+    """The evaluators that were asked for, with the options that were given, and directories."""
+    import labse_tf.evaluation as evaluation
+
+    known = {
+        kind.name: kind
+        for kind in (
+            evaluation.Tatoeba,
+            evaluation.Retrieval,
+            evaluation.Mining,
+            evaluation.STS,
+            evaluation.SentEval,
+        )
+    }
+    given = {
+        "languages": tuple(flags.languages),
+        "all_pairs": flags.all_pairs,
+        "equal_sentences": flags.equal_sentences,
+        "split": flags.split,
+        "folds": flags.folds,
+    }
+    given = {option: value for option, value in given.items() if value}
+    benchmarks, used = [], set()
+    for text in flags.benchmarks:
+        name, _, data_dir = text.partition("=")
+        if name not in known:
+            raise ValueError(f"{name!r} is no benchmark; there are {', '.join(known)}.")
+        fields = known[name].__dataclass_fields__
+        options = {option: value for option, value in given.items() if option in fields}
+        used |= set(options)
+        benchmarks.append((known[name](**options), data_dir or None))
+    if unused := sorted(set(given) - used):
+        raise ValueError(
+            f"--{unused[0].replace('_', '-')} is for none of {', '.join(flags.benchmarks)}."
+        )
+    return benchmarks
+
+
+def _report(flags: argparse.Namespace) -> None:
+    from labse_tf.evaluation.report.write import write_report
+
+    print("\n".join(write_report(flags.results, flags.output, overwrite=flags.overwrite)))

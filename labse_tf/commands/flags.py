@@ -1,0 +1,58 @@
+"""Command lines from dataclasses: every default stands in one place, the dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from labse_tf.training.preemption import Preempted
+
+
+def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = None) -> None:
+    """Adds a flag for each field of a dataclass: its name, type, help and default.
+
+    Args:
+        parser: is added to.
+        dataclass: its fields' `metadata["help"]` explain the flags.
+        preset: an instance whose values are the defaults instead of the dataclass' own. A flag
+            that is not given is None then, so that `from_flags` can tell what was.
+    """
+    types = typing.get_type_hints(dataclass)
+    for field in dataclasses.fields(dataclass):
+        default = getattr(preset, field.name) if preset is not None else field.default
+        text = field.metadata.get("help", "").replace("%", "%%")
+        options: dict[str, Any] = {
+            "dest": field.name,
+            "default": None if preset is not None else default,
+            "help": f"{text} (default: {default})".strip(),
+        }
+        if types[field.name] is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["type"] = types[field.name]
+            options["metavar"] = types[field.name].__name__.upper()
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def from_flags(flags: argparse.Namespace, dataclass: type) -> dict[str, Any]:
+    """The values that were given for the fields of a dataclass; None ones are left out."""
+    values = {f.name: getattr(flags, f.name, None) for f in dataclasses.fields(dataclass)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def run_program(main: Callable[[list[str] | None], None]) -> None:
+    """Runs a program; what a user did wrong is one line on stderr and exit status 2."""
+    try:
+        main(None)
+    except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Preempted as end:
+        print(end, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

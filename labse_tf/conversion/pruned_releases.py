@@ -1,0 +1,110 @@
+"""Pruning from release to release, and what came of it: labse prune."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from tqdm import tqdm
+
+from labse_tf.conversion.formats import describe_cosines
+from labse_tf.data.texts import read_sentences
+from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
+from labse_tf.files.sentences import read_lines
+from labse_tf.inference.loading import load
+from labse_tf.inference.model import LaBSE
+from labse_tf.release.saved_model import size_on_disk
+from labse_tf.tokenization.preprocessing import read_vocabulary
+from labse_tf.tokenization.scripts import scripts_of
+
+
+def prune_release(
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    corpus: Sequence[str | os.PathLike],
+    *,
+    min_count: int = 1,
+    keep_file: str | os.PathLike | None = None,
+    languages: Sequence[str] = (),
+    **dtypes: str,
+) -> list[str]:
+    """Writes a release of a model with the word pieces that a corpus uses.
+
+    Args:
+        source: whatever `labse_tf.load` reads.
+        destination: the directory to write; it must not exist.
+        corpus: files of sentences or of translation pairs; read twice.
+        min_count: how often a piece must occur.
+        keep_file: pieces that stay in any case, one a line.
+        languages: ISO codes; pieces whose letters are of these languages' scripts stay.
+        dtypes: `weights_dtype` and `compute_dtype` of the release, see
+            `labse_tf.release.saved_model.write_release`.
+
+    Returns:
+        The lines of a table: before and after, and how many tokens of the corpus change; and what
+        the dtypes cost.
+
+    Raises:
+        FileExistsError: `destination` exists.
+        FileNotFoundError, OSError: a file cannot be read or written.
+        ValueError: a file or an argument is not what it should be.
+    """
+    if min_count < 1:
+        raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
+    if os.path.lexists(destination):
+        raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
+    if missing := [os.fspath(path) for path in corpus if not os.path.isfile(path)]:
+        raise FileNotFoundError(f"There is no file {missing[0]!r} of the corpus.")
+    scripts = set().union(*map(scripts_of, languages))
+    model = load(source)
+    keep = _pieces(keep_file, model.preprocessor.vocab_file) if keep_file else ()
+    usage = count_usage(model.preprocessor, _progress(corpus, "counting"))
+    kept = prune(
+        model.preprocessor, model.encoder, usage, min_count=min_count, keep=keep, scripts=scripts
+    )
+    pruned = LaBSE(*kept)
+    total, changed = changed_tokens(
+        model.preprocessor, pruned.preprocessor, _progress(corpus, "comparing", usage.sentences)
+    )
+    pruned.save(destination, **dtypes)
+
+    def row(name: str, before: float, after: float, form: str) -> str:
+        return f"{name:18}{before:>16{form}}{after:>16{form}}{after / before:>9.1%}"
+
+    lines = [f"{'':18}{'before':>16}{'after':>16}"]
+    lines.append(
+        row("word pieces", model.preprocessor.vocab_size, pruned.preprocessor.vocab_size, ",")
+    )
+    lines.append(row("weights", model.encoder.count_params(), pruned.encoder.count_params(), ","))
+    if os.path.exists(source):
+        sizes = (size_on_disk(path) / 1e6 for path in (source, destination))
+        lines.append(row("MB on disk", *sizes, ",.1f"))
+    lines.append(
+        f"{changed:,} of the {total:,} tokens of {usage.sentences:,} sentences change "
+        f"({changed / max(total, 1):.2%})"
+    )
+    if dtypes:
+        lines.append(describe_cosines(pruned, **dtypes))
+    return lines
+
+
+def _progress(
+    corpus: Sequence[str | os.PathLike], what: str, total: int | None = None
+) -> Iterator[str]:
+    """The sentences of all files, with a progress bar if stderr is a terminal."""
+    with tqdm(desc=what, total=total, unit=" sentences", disable=None) as bar:
+        for path in corpus:
+            for sentence in read_sentences(path):
+                bar.update()
+                yield sentence
+
+
+def _pieces(keep_file: str | os.PathLike, vocab_file: str) -> list[str]:
+    known = read_vocabulary(vocab_file)
+    pieces = list(read_lines(keep_file))
+    for number, piece in enumerate(pieces, start=1):
+        if piece not in known:
+            raise ValueError(
+                f"{os.fspath(keep_file)}:{number}: {piece!r} is not in the vocabulary of the model."
+            )
+    return pieces

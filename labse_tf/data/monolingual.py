@@ -1,0 +1,200 @@
+"""Monolingual text, read from texts and from the sides of translation pairs, packed into rows."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from labse_tf.data.pair_files import common_format, group_shards, pair_format, read_columns
+from labse_tf.data.pipeline import read_rows, split_rows
+from labse_tf.data.sampling import key_of, sample_rows
+from labse_tf.files.sentences import STDIN, read_lines
+from labse_tf.tokenization.preprocessing import Preprocessor
+
+SLACK = 1.05  # text that is drawn for a window of rows, over what fills them on average
+_SAMPLE = 1000  # sentences of a stream whose length is looked at
+
+TEXT, SOURCES, TARGETS = "text", "sources", "targets"
+
+
+class Stream(NamedTuple):
+    """Text of one language, or what is taken for it.
+
+    Attributes:
+        kind: lines of text, or the sources or targets of translation pairs.
+        files: that hold it.
+        count: sentences, empty lines included.
+        tokens: the mean of a sentence's word pieces and its [SEP]; 0 of an empty line.
+    """
+
+    kind: str
+    files: list[str]
+    count: int
+    tokens: float
+
+
+def find_streams(files: Sequence[str | os.PathLike], preprocessor: Preprocessor) -> list[Stream]:
+    """Reads every file through once, to check, count and measure it.
+
+    Each text and the sources of each file of pairs are a stream; the targets of all of these
+    together are one, since they are one language in most collections (`xx-eng.tsv`).
+
+    Args:
+        files: texts, a sentence a line, plain or `.gz`; or translation pairs if the name says so
+            (`labse_tf.data.pair_files`). Shards of one name are one file.
+        preprocessor: what sentences are measured with.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: a file is empty, damaged, or holds invalid UTF-8 or a line that is no pair
+            (`file:line:`); or files of pairs differ in format.
+    """
+    texts, pairs = [], []
+    for path in map(os.fspath, files):
+        (pairs if is_pairs(path) else texts).append(path)
+    if pairs:
+        common_format(pairs)
+    found = []
+    for kind, groups in (
+        (TEXT, group_shards(texts)),
+        (SOURCES, group_shards(pairs)),
+        (TARGETS, [sorted(pairs)] if pairs else []),
+    ):
+        for group in groups:
+            count, sample = _count_and_sample(group, kind)
+            lengths = preprocessor.word_pieces(tf.constant(sample)).row_lengths().numpy()
+            if not lengths.any():
+                raise ValueError(f"{', '.join(group)!r:.200}: no text was found in it.")
+            found.append(Stream(kind, group, count, float((lengths + (lengths > 0)).mean())))
+    return found
+
+
+def is_pairs(path: str | os.PathLike) -> bool:
+    """Whether a file's name says that it holds translation pairs."""
+    try:
+        pair_format(path)
+    except ValueError:
+        return False
+    return True
+
+
+def read_side(path: str, kind: str) -> Iterator[str]:
+    """The sentences of a text, or the sources or targets of a file of pairs."""
+    if kind != TEXT:
+        return (pair[kind == TARGETS] for pair in read_columns(path))
+    if path == STDIN:
+        raise ValueError("Standard input can be read only once, but training needs it many times.")
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+        raise FileNotFoundError(f"There is no text {path!r}.")
+    return read_lines(path)
+
+
+def _count_and_sample(files: list[str], kind: str) -> tuple[int, list[str]]:
+    """The number of sentences, and at least _SAMPLE of them (or all) from all over the files."""
+    count, step, sample = 0, 1, []
+    for path in files:
+        before = count
+        for sentence in read_side(path, kind):
+            if count % step == 0:
+                sample.append(sentence)
+            count += 1
+            if len(sample) == 2 * _SAMPLE:
+                sample, step = sample[::2], 2 * step
+        if count == before:
+            raise ValueError(f"The text {path!r} is empty: expected a sentence a line.")
+    return count, sample
+
+
+def read_packed(
+    streams: list[Stream],
+    preprocessor: Preprocessor,
+    rows: int,
+    context: tf.distribute.InputContext,
+    *,
+    exponent: float,
+    seed: int,
+    shuffle_buffer: int,
+    windows_skipped: int,
+) -> tf.data.Dataset:
+    """Windows of rows that are full of text, for ever.
+
+    For each window as many sentences are drawn as fill it, and a little more (SLACK). They are
+    laid one after another, a [SEP] behind each, those of one stream together, in a circle; from a
+    random place on, the circle is cut into rows of `seq_length` - 2 tokens, which come in random
+    order. So no row has padding, nearly every row is of one language, and each sentence has the
+    same chance to be left out. (If a draw falls short, the first text of it comes twice.) What a
+    window holds is a function of its number: beginning at another one costs no reading.
+
+    Args:
+        streams: what to read, see `find_streams`.
+        preprocessor: splits the sentences and packs the rows.
+        rows: of a window, of this pipeline.
+        context: the pipeline's.
+        exponent, seed, shuffle_buffer, windows_skipped: as of `sample_rows`.
+
+    Returns:
+        An endless dataset of dicts of int32 [rows, seq_length], as the preprocessor makes them.
+    """
+    counts = [stream.count for stream in streams]
+    kinds = [stream.kind for stream in streams]
+    room = preprocessor.seq_length - 2
+    shares = [(count / max(counts)) ** exponent for count in counts]
+    mean = sum(s * stream.tokens for s, stream in zip(shares, streams)) / sum(shares)
+    drawn = math.ceil(SLACK * rows * room / mean)
+    containers = {pair_format(s.files[0]).container for s in streams if s.kind != TEXT}
+    container = containers.pop() if containers else "tsv"
+
+    def sentences(lines: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """Those of sorted indices, and so of sorted kinds."""
+        parts = []
+        for kind in (TEXT, SOURCES, TARGETS):
+            of_kind = tf.constant([k == kind for k in kinds])
+            part = tf.boolean_mask(lines, tf.gather(of_kind, index))
+            parts.append(part if kind == TEXT else split_rows(part, container)[kind == TARGETS])
+        return tf.concat(parts, axis=0)
+
+    key = key_of(seed, "rows of text", context.input_pipeline_id)
+
+    def pack(number, elements):
+        lines, index = elements
+        order = tf.argsort(index, stable=True)
+        index = tf.gather(index, order)
+        pieces = preprocessor.word_pieces(sentences(tf.gather(lines, order), index))
+        pieces = tf.ragged.boolean_mask(pieces, pieces.row_lengths() > 0)
+        ends = tf.fill([pieces.nrows(), 1], preprocessor.end_id)
+        circle = tf.concat([pieces, ends], axis=1).values
+        length = tf.size(circle)
+        draw = tf.random.stateless_uniform([rows + 1], [key, number], alg="philox")
+        start = tf.cast(draw[0] * tf.cast(length, tf.float32), tf.int32)
+        order = tf.argsort(draw[1:])[:, tf.newaxis] * room + tf.range(room)
+        text = tf.gather(circle, (start + order) % length)
+        return preprocessor.pack([tf.RaggedTensor.from_tensor(text)], preprocessor.seq_length)
+
+    lines = sample_rows(
+        [_lines(*stream) for stream in enumerate(streams)],
+        counts,
+        context,
+        exponent=exponent,
+        seed=key_of(seed, "monolingual text"),
+        shuffle_buffer=shuffle_buffer,
+        window_size=drawn,
+        windows_skipped=windows_skipped,
+    )
+    numbers = tf.data.Dataset.counter(windows_skipped)
+    return tf.data.Dataset.zip(numbers, lines.batch(drawn, drop_remainder=True)).map(
+        pack, tf.data.AUTOTUNE
+    )
+
+
+def _lines(index: int, stream: Stream) -> tf.data.Dataset:
+    """Lines or records of a stream, each with the stream's index."""
+    if stream.kind == TEXT:
+        compression = "GZIP" if stream.files[0].endswith(".gz") else ""
+        lines = tf.data.TextLineDataset(stream.files, compression)
+    else:
+        lines = read_rows(stream.files, pair_format(stream.files[0]))
+    return tf.data.Dataset.zip(lines, tf.data.Dataset.from_tensors(index).repeat())

@@ -1,0 +1,169 @@
+"""read_pairs: files of translation pairs -> batches of token ids, as an endless tf.data.Dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from labse_tf.data.pair_files import common_format, group_shards, scan_pairs
+from labse_tf.data.pipeline import (
+    WIDTH_MULTIPLE,
+    check_least,
+    divide_batch,
+    in_order,
+    read_rows,
+    split_rows,
+)
+from labse_tf.data.sampling import key_of, sample_rows
+from labse_tf.tokenization.preprocessing import Preprocessor
+
+DEFAULT_EXPONENT = 1.0
+DEFAULT_SHUFFLE_BUFFER = 100_000
+DEFAULT_WINDOW = 16
+
+
+def read_pairs(
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    preprocessor: Preprocessor,
+    batch_size: int,
+    *,
+    exponent: float = DEFAULT_EXPONENT,
+    seed: int = 0,
+    shuffle_buffer: int = DEFAULT_SHUFFLE_BUFFER,
+    window: int = DEFAULT_WINDOW,
+    hard_negatives: int = 0,
+    static_width: bool = False,
+    skip: int = 0,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """Batches of translation pairs for translation ranking (arXiv 2007.01852, section 2), for ever.
+
+    Every file is read through once by the call itself, to check and to count it. Then:
+
+    - Each next pair comes from a file that is drawn with probability proportional to n**exponent,
+      n the file's number of pairs; shards of one name (`x.tfrecord-00000-of-00010`) are one file.
+      Within a file each pair comes once an epoch, and every epoch is shuffled anew.
+    - `window` batches' worth of pairs is sorted by length and cut into batches, which come in
+      random order. So a batch is about as wide as its sentences, with little padding.
+
+    The order depends on `seed`, the files and the arguments alone: it is the same in every process,
+    every time that the dataset is iterated, and whatever `tf.random.set_seed` was given.
+
+    Args:
+        files: TSV or TFRecord, each plain or gzip (see `labse_tf.data.pair_files`), all alike. The
+            order in which they are given does not matter.
+        preprocessor: splits and packs the sentences; cuts those above its `seq_length`.
+        batch_size: pairs in a global batch, that is, over all replicas.
+        exponent: of the sampling over files. 1 keeps their proportions; below 1 small files come
+            more often than their share (the paper smooths its vocabulary with 0.3); 0 makes all
+            files equal.
+        seed: of everything random, 0 or more.
+        shuffle_buffer: pairs held in memory to draw from, over all files. A file is shuffled
+            thoroughly when its share, n**exponent / sum, of the buffer holds all of it.
+        window: batches that are sorted together; 1 turns sorting off. At most an epoch's worth is
+            used, so that no pair meets its own repetition.
+        hard_negatives: sentences of each pair that are like its target but no translation, see
+            `labse_tf.data.pair_files`.
+        static_width: whether every batch is `seq_length` wide, as TPUs want it, and not as wide as
+            its longest sentence needs.
+        skip: global batches that were consumed already: the dataset begins where one that was
+            stopped after as many goes on. Takes about the time of one epoch at most.
+        input_context: given by `strategy.distribute_datasets_from_function`: makes this the input
+            pipeline of one worker, which reads its own part of every file. Without it, elements are
+            global batches, which `fit` divides among replicas itself (under
+            MultiWorkerMirroredStrategy each worker then prepares all of them: right, but wasteful).
+
+    Returns:
+        An endless dataset of (source, target), or with hard negatives (source, target, negatives):
+        dicts {input_word_ids, input_mask, input_type_ids} of int32 [batch, width], of negatives
+        [batch * hard_negatives, width], those of the first pair first. `batch` is static:
+        `batch_size`, or the per-replica batch with `input_context`, whose replicas get consecutive
+        elements of equal width. `width` is the longest sentence of all sides with [CLS] and [SEP],
+        rounded up to a multiple of 8, at most `seq_length`; static only with `static_width`.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: an argument is out of its range; the files differ in format; a file is empty,
+            damaged or holds a line or record that is no pair (`file:line:`); all files together
+            hold fewer pairs than a global batch; `batch_size` cannot be divided among the replicas.
+
+    Example:
+        >>> pairs = read_pairs(["deu-eng.tsv.gz", "jpn-eng.tsv.gz"], preprocessor, 512)
+        >>> source, target = next(iter(pairs))
+        >>> source["input_word_ids"].shape
+        TensorShape([512, 24])
+    """
+    check_least(1, batch_size=batch_size, shuffle_buffer=shuffle_buffer, window=window)
+    check_least(0, exponent=exponent, seed=seed, skip=skip, hard_negatives=hard_negatives)
+    context = input_context or tf.distribute.InputContext()
+    local_replicas, replica_batch = divide_batch(batch_size, context)
+    local_batch = local_replicas * replica_batch
+
+    paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    form = common_format(paths)
+    groups = group_shards(paths)
+    counts = [sum(scan_pairs(path, hard_negatives) for path in group) for group in groups]
+    if sum(counts) < batch_size:
+        raise ValueError(
+            f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
+            "Give more files or a smaller `batch_size`."
+        )
+    window = min(window, sum(counts) // batch_size)
+    windows_skipped, batches_skipped = divmod(skip, window)
+
+    rows = sample_rows(
+        [read_rows(group, form) for group in groups],
+        counts,
+        context,
+        exponent=exponent,
+        seed=seed,
+        shuffle_buffer=shuffle_buffer,
+        window_size=window * local_batch,
+        windows_skipped=windows_skipped,
+    )
+    order_key = key_of(seed, "order of batches")
+    sides = 2 + hard_negatives
+
+    def tokenize(number, rows):
+        columns = split_rows(rows, form.container, hard_negatives)
+        pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
+        length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
+        batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
+        # Not the pipeline's: at every step all workers get sentences of like length.
+        order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
+        return tf.gather(batches, tf.argsort(order)), (pieces.values, pieces.row_splits)
+
+    def cut(batches, pieces):
+        pieces = tf.data.Dataset.from_tensors(pieces).repeat()
+        return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(batches), pieces)
+
+    def pack(batch, pieces):
+        pieces = tf.RaggedTensor.from_row_splits(*pieces, validate=False)
+        column = tf.range(sides)[:, tf.newaxis] * (window * local_batch)
+        pieces = tf.gather(pieces, tf.reshape(column + batch, [-1]))
+        width = preprocessor.seq_length
+        if not static_width:
+            longest = tf.cast(tf.reduce_max(pieces.row_lengths()), tf.int32) + 2
+            width = tf.minimum(-(-longest // WIDTH_MULTIPLE) * WIDTH_MULTIPLE, width)
+        packed = preprocessor.pack([pieces], width)
+        shape = [sides, local_replicas, replica_batch, width]
+        packed = {name: tf.reshape(ids, shape) for name, ids in packed.items()}
+        elements = [{name: ids[side] for name, ids in packed.items()} for side in (0, 1)]
+        if hard_negatives:
+            rows = [local_replicas, replica_batch * hard_negatives, width]
+            elements.append(
+                {
+                    name: tf.reshape(tf.transpose(ids[2:], [1, 2, 0, 3]), rows)
+                    for name, ids in packed.items()
+                }
+            )
+        return tuple(elements)
+
+    dataset = tf.data.Dataset.zip(
+        tf.data.Dataset.counter(windows_skipped),
+        rows.batch(window * local_batch, drop_remainder=True),
+    )
+    dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(cut).skip(batches_skipped)
+    return in_order(dataset.map(pack, tf.data.AUTOTUNE).unbatch(), input_context)

@@ -1,0 +1,1 @@
+"""The encoder: its shape, layers, arithmetic, and what makes another of it."""

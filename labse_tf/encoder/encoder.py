@@ -1,0 +1,121 @@
+"""Encoder: token ids in, one embedding a sentence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.layers import Dense, Embeddings, TransformerLayer, shape_of
+from labse_tf.encoder.unpadding import Packing
+
+INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+class Encoder(tf_keras.layers.Layer):
+    """BERT with a sentence embedding on top, as google/LaBSE/2.
+
+    Called on `{input_word_ids, input_mask, input_type_ids}`, int32 [batch, width] each, it returns
+    `{default, pooled_output, sequence_output}` in float32: `pooled_output` [batch, hidden_size]
+    and the same tensor as `default`, not normalised; `sequence_output` [batch, width,
+    hidden_size]. Weights exist from construction. With static input shapes every op has a static
+    shape, as TPUs need.
+
+    Args:
+        config: the shape of the encoder.
+        weights_dtype: what the word embeddings and the kernels are stored as, which is nearly all
+            there is: "float32", or "float16" or "bfloat16" for a model that is read and run but
+            not trained.
+        dtype: the Keras policy of what is computed: "float32", or "mixed_bfloat16" for matmuls and
+            activations in bfloat16, normalisations and softmax in float32. None: the global one.
+
+    Example:
+        >>> encoder = Encoder(EncoderConfig.small(vocab_size=1000))
+        >>> encoder(preprocessor(tf.constant(["Hello"])))["default"].shape
+        TensorShape([1, 256])
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        weights_dtype: str = "float32",
+        dtype: str | None = None,
+        name: str = "encoder",
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.config = config
+        self.embeddings = Embeddings(config, weights_dtype, dtype=dtype, name="embeddings")
+        self.transformer = [
+            TransformerLayer(config, i, weights_dtype, dtype=dtype, name=f"layer_{i}")
+            for i in range(config.num_layers)
+        ]
+        self.pooler = None
+        if config.pooling == "cls":
+            width = config.hidden_size
+            self.pooler = Dense(config, width, width, weights_dtype, dtype=dtype, name="pooler")
+        self.built = True
+
+    def call(
+        self,
+        inputs: Mapping[str, tf.Tensor],
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+        pooled_only: bool = False,
+        lean: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Embeds packed sentences.
+
+        Args:
+            inputs: the three int32 [batch, width] tensors; width at most `max_positions`.
+            training: whether dropout is on.
+            dropout_seed: int32 [2]; the same seed drops the same elements. None: fresh ones.
+            pooled_only: whether to leave out `sequence_output`, and all work that it alone needs:
+                on padding, and with pooling "cls" most of the last layer. Shapes are dynamic
+                then, which is not for TPUs.
+            lean: whether gradients will be asked for, and are to be those that are written out,
+                see `labse_tf.encoder.custom_gradients`; not in what is exported.
+
+        Raises:
+            ValueError: an input is missing, or the static width is above `max_positions`.
+        """
+        if missing := [name for name in INPUTS if name not in inputs]:
+            raise ValueError(
+                f"The encoder needs the inputs {INPUTS}, but {missing} are missing; "
+                f"got {sorted(inputs)}."
+            )
+        word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+        batch, width = shape_of(word_ids)
+        if isinstance(width, int) and width > self.config.max_positions:
+            raise ValueError(
+                f"The input is {width} tokens wide, but the encoder has only "
+                f"`max_positions` (={self.config.max_positions})."
+            )
+        packing = Packing.of(mask) if pooled_only else None
+        options = dict(training=training, dropout_seed=dropout_seed, packing=packing, lean=lean)
+        x = self.embeddings(word_ids, type_ids, **options)
+        # -1e9 where there is no token: the value Model Garden's BertEncoder uses.
+        bias = (1.0 - tf.cast(mask, tf.float32)) * -1e9
+        bias = tf.reshape(bias, [batch, 1, 1, width])
+        first_only = False
+        for layer in self.transformer:
+            # [CLS] is all that the pooler looks at.
+            first_only = pooled_only and self.pooler is not None and layer is self.transformer[-1]
+            x = layer(x, bias, first_only=first_only, **options)
+        if pooled_only and not first_only:
+            x = packing.padded(x, lean)
+        tokens = tf.reshape(x, [batch, 1 if first_only else width, self.config.hidden_size])
+        pooled = tf.cast(self._pool(tokens, mask), tf.float32)
+        outputs = {"default": pooled, "pooled_output": pooled}
+        if not pooled_only:
+            outputs["sequence_output"] = tf.cast(tokens, tf.float32)
+        return outputs
+
+    def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        if self.pooler is not None:
+            return tf.tanh(self.pooler(tokens[:, 0, :]))
+        weights = tf.cast(mask, tf.float32)
+        count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
+        weights = (weights / count)[:, tf.newaxis, :]
+        return tf.matmul(weights, tf.cast(tokens, tf.float32))[:, 0, :]

@@ -1,0 +1,170 @@
+"""Pruning: a LaBSE with the word pieces that its user's text needs, and no others.
+
+82% of LaBSE's 471 million weights are the embeddings of its 501,153 word pieces.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import os
+import tempfile
+import unicodedata
+import weakref
+from collections.abc import Collection, Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.weights import unfilled_encoder
+from labse_tf.tokenization.preprocessing import (
+    END,
+    MASK,
+    PADDING,
+    START,
+    UNKNOWN,
+    Preprocessor,
+    read_vocabulary,
+)
+from labse_tf.tokenization.scripts import scripts_in
+
+_SPECIAL = {PADDING, UNKNOWN, START, END, MASK}
+_BATCH = 4096  # sentences tokenised at a time
+
+
+@dataclasses.dataclass
+class Usage:
+    """What a corpus uses of a vocabulary.
+
+    Attributes:
+        counts: int64 [vocab_size], how often each word piece occurs.
+        characters: those of the text, also as case folding and Unicode normalisation leave them.
+        sentences: how many there were.
+    """
+
+    counts: np.ndarray
+    characters: set[str]
+    sentences: int
+
+
+def count_usage(preprocessor: Preprocessor, sentences: Iterable[str]) -> Usage:
+    """Counts the word pieces of a corpus that may be larger than memory.
+
+    Raises:
+        ValueError: there are no sentences.
+    """
+    usage = Usage(np.zeros(preprocessor.vocab_size, np.int64), set(), 0)
+    seen: collections.Counter[str] = collections.Counter()
+    for batch in _batches(sentences):
+        pieces = preprocessor.word_pieces(tf.constant(batch)).flat_values.numpy()
+        usage.counts += np.bincount(pieces, minlength=preprocessor.vocab_size)
+        usage.sentences += len(batch)
+        seen.update("".join(batch))
+    if not usage.sentences:
+        raise ValueError("The corpus holds no sentences.")
+    # The tokenizer may fold case and strip accents, on whichever form of Unicode.
+    for character in seen:
+        for form in (character, character.lower()):
+            usage.characters.update(form)
+            for normal in ("NFC", "NFD", "NFKC"):
+                usage.characters.update(unicodedata.normalize(normal, form))
+    return usage
+
+
+def prune(
+    preprocessor: Preprocessor,
+    encoder: Encoder,
+    usage: Usage,
+    *,
+    min_count: int = 1,
+    keep: Collection[str] = (),
+    scripts: Collection[str] = (),
+) -> tuple[Preprocessor, Encoder]:
+    """A preprocessor and an encoder with fewer word pieces.
+
+    Kept are the special tokens, what the corpus uses, its single characters (alone and as
+    continuations, so that a word not seen before is spelt and not unknown), and what is asked for.
+    They stay in their order. WordPiece takes the longest piece that matches: where that was kept,
+    it is taken again. So text made of kept pieces has the same pieces under new numbers, and
+    exactly the same embedding.
+
+    Args:
+        preprocessor: of the encoder.
+        encoder: is left as it is; all weights but the word embeddings are shared with it, until
+            either is trained.
+        usage: of the corpus, by `count_usage` with this preprocessor.
+        min_count: how often a piece must occur; above 1 some tokens change (`changed_tokens`).
+        keep: pieces that stay, whether they occur or not.
+        scripts: pieces whose letters are all of these scripts stay; see
+            `labse_tf.tokenization.scripts`.
+
+    Raises:
+        ValueError: `min_count` is below 1, or a piece of `keep` is not in the vocabulary.
+    """
+    if min_count < 1:
+        raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
+    tokens = list(read_vocabulary(preprocessor.vocab_file))
+    if unknown := sorted(set(keep) - set(tokens)):
+        raise ValueError(f"Not in the vocabulary, so not to be kept: {unknown[:10]}.")
+    kept_tokens = _SPECIAL | set(keep) | usage.characters | {f"##{c}" for c in usage.characters}
+    wanted = set(scripts)
+    kept = np.array(
+        [
+            i
+            for i, token in enumerate(tokens)
+            if usage.counts[i] >= min_count
+            or token in kept_tokens
+            or (wanted and (found := scripts_in(token.removeprefix("##"))) and found <= wanted)
+        ]
+    )
+    pruned = unfilled_encoder(dataclasses.replace(encoder.config, vocab_size=len(kept)))
+    for source, target in zip(encoder.weights, pruned.weights, strict=True):
+        if source is encoder.embeddings.word:
+            # Of its value: a variable that was gathered from is copied whenever it is read.
+            target.assign(tf.gather(source.value(), kept))
+        else:
+            target.assign(source.value())
+    return _preprocessor([tokens[i] for i in kept], preprocessor), pruned
+
+
+def changed_tokens(
+    before: Preprocessor, after: Preprocessor, sentences: Iterable[str]
+) -> tuple[int, int]:
+    """How many tokens a corpus has, and how many are of words that are now split otherwise.
+
+    Args:
+        before: the preprocessor of the whole vocabulary.
+        after: that of the pruned one.
+        sentences: the corpus.
+    """
+    ids = read_vocabulary(before.vocab_file)
+    old_ids = np.array([ids[token] for token in read_vocabulary(after.vocab_file)], np.int32)
+    total = changed = 0
+    for batch in _batches(sentences):
+        old, new = (p.tokenize(tf.constant(batch)).merge_dims(0, 1) for p in (before, after))
+        new = new.with_values(tf.gather(old_ids, new.values))
+        width = int(max(old.bounding_shape()[1], new.bounding_shape()[1]))
+        rows = [x.to_tensor(default_value=-1, shape=[None, width]).numpy() for x in (old, new)]
+        lengths = old.row_lengths().numpy()
+        total += int(lengths.sum())
+        changed += int(lengths[(rows[0] != rows[1]).any(axis=1)].sum())
+    return total, changed
+
+
+def _batches(sentences: Iterable[str]) -> Iterator[list[str]]:
+    sentences = iter(sentences)
+    while batch := list(itertools.islice(sentences, _BATCH)):
+        yield batch
+
+
+def _preprocessor(tokens: list[str], model: Preprocessor) -> Preprocessor:
+    """A preprocessor like another, of other tokens; their file lives as long as it does."""
+    directory = tempfile.TemporaryDirectory(prefix="labse_tf-")
+    vocab_file = os.path.join(directory.name, "vocab.txt")
+    with open(vocab_file, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{token}\n" for token in tokens)
+    preprocessor = Preprocessor(vocab_file, model.seq_length, model.lower_case)
+    weakref.finalize(preprocessor, directory.cleanup)
+    return preprocessor

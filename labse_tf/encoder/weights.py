@@ -1,0 +1,75 @@
+"""Large weights without second copies: an encoder that is filled, and rows read and written.
+
+82% of LaBSE's weights are one table of 1.5 GB. Whatever makes it twice, if only for a moment,
+doubles the memory of the whole: random initial values, a restored tensor beside them, a NumPy copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.encoder import Encoder
+
+CHUNK_BYTES = 16 * 2**20
+_ALIGNMENT = 64  # bytes, of TensorFlow's tensors
+
+
+def unfilled_encoder(
+    config: EncoderConfig, weights_dtype: str = "float32", dtype: str | None = None
+) -> Encoder:
+    """An encoder whose weights have no values yet, and take up no memory before they do.
+
+    Whoever calls this must assign every one of its weights.
+    """
+    with unfilled_variables():
+        return Encoder(config, weights_dtype, dtype)
+
+
+def unfilled_variables():
+    """A context in which new variables are not initialised: no random numbers, no memory."""
+
+    def create(next_creator, **options):
+        shape, dtype = options.get("shape"), options.get("dtype")
+        if shape is not None:  # not so the states of random generators
+            options["initial_value"] = lambda: tf.raw_ops.Empty(
+                shape=list(shape), dtype=dtype, init=False
+            )
+        return next_creator(**options)
+
+    return tf.variable_creator_scope(create)
+
+
+def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:
+    """Gives a variable the values that `fill` writes into an array of its shape and dtype.
+
+    The array's memory becomes the variable's; so nobody may write to it later. Converting an
+    array to a tensor copies it, and assigning slices (`variable[a:b].assign`) makes TensorFlow
+    copy the variable whenever it is read from then on.
+    """
+    dtype = variable.dtype.as_numpy_dtype
+    size = np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    array = memory[start : start + size].view(dtype).reshape(variable.shape)
+    fill(array)
+    variable.assign(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))
+
+
+def chunks_of(shape: list[int] | tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the first dimension, such that a chunk of float32 is about CHUNK_BYTES."""
+    row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
+    step = max(1, CHUNK_BYTES // max(1, row_bytes))
+    for start in range(0, shape[0], step):
+        yield start, min(shape[0], start + step)
+
+
+def rows_of(variable: tf.Variable) -> Iterator[np.ndarray]:
+    """The values of a variable, some rows at a time; `variable.numpy()` would copy all at once."""
+    # Not tf.gather(variable): a variable that was gathered from is copied whenever it is read.
+    values = variable.value()
+    for start, end in chunks_of(variable.shape):
+        yield values[start:end].numpy()

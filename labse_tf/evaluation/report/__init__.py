@@ -1,0 +1,1 @@
+"""Reports of evaluations: a page, a text, a picture."""

@@ -1,0 +1,1 @@
+"""Files, without TensorFlow: whole writes, lines of text, embeddings that grow, checksums."""

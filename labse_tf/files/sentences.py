@@ -1,0 +1,153 @@
+"""Files of sentences: text, a column of TSV, a field of JSONL."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+
+STDIN = "-"
+ERRORS = ("strict", "replace")
+
+
+def read_lines(path: str | os.PathLike, errors: str = "strict") -> Iterator[str]:
+    """The lines of a UTF-8 text without their ends, read as they are asked for.
+
+    Args:
+        path: a file, plain or `.gz`; or "-" for standard input.
+        errors: of invalid UTF-8: "strict", or "replace" by U+FFFD.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: invalid UTF-8 or a damaged file; the message begins with `file:line:`.
+    """
+    if errors not in ERRORS:
+        raise ValueError(f"`errors` (={errors!r}) must be one of {ERRORS}.")
+    return _lines(os.fspath(path), errors)
+
+
+def read_column(path: str | os.PathLike, column: int, errors: str = "strict") -> Iterator[str]:
+    """One column of tab-separated values.
+
+    Args:
+        path, errors: as of `read_lines`.
+        column: from 1.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_lines`; or a line has fewer columns.
+    """
+    if column < 1:
+        raise ValueError(f"`column` (={column}) must be at least 1: the first one.")
+    return _column(path, column, read_lines(path, errors))
+
+
+def read_field(path: str | os.PathLike, field: str, errors: str = "strict") -> Iterator[str]:
+    """One field of JSONL: the string that stands under a key in the object of every line.
+
+    Args:
+        path, errors: as of `read_lines`.
+        field: the key.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_lines`; or a line is no JSON object, or has no
+            string under this key.
+    """
+    return _field(path, field, read_lines(path, errors))
+
+
+def count_lines(path: str | os.PathLike) -> int:
+    """How many lines `read_lines` gives of a file, without a look at what they hold."""
+    lines, last = 0, b"\n"
+    with _opened(os.fspath(path)) as file:
+        while block := file.read(2**20):
+            lines, last = lines + block.count(b"\n"), block
+    return lines + (not last.endswith(b"\n"))
+
+
+def _opened(path: str):
+    if path == STDIN:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    return (gzip.open if path.endswith(".gz") else open)(path, "rb")
+
+
+def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], int | None]:
+    """Sentences in UTF-8, and how many there are, if that is known.
+
+    Args:
+        sentences: strings, or the path of a text, a sentence a line. Those of a list are all
+            looked at before the first one is given; others when it is their turn.
+
+    Raises:
+        TypeError: it is one string, or a sentence is not (the message has its index).
+        ValueError: a sentence holds a lone surrogate, which has no UTF-8 form.
+    """
+    if isinstance(sentences, (str, bytes)):
+        raise TypeError(
+            f"`sentences` must be a list of strings, but it is one string: {sentences!r:.100}. "
+            "Put it in a list; the name of a file in pathlib.Path."
+        )
+    if isinstance(sentences, os.PathLike):
+        return _encoded(read_lines(sentences)), None
+    if isinstance(sentences, (list, tuple)):
+        for _ in _encoded(sentences):
+            pass
+    total = len(sentences) if hasattr(sentences, "__len__") else None
+    return _encoded(sentences), total
+
+
+def _encoded(sentences: Iterable[str]) -> Iterator[bytes]:
+    for index, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise TypeError(
+                f"Sentence {index} is not a string, but {type(sentence).__name__}: {sentence!r}."
+            )
+        try:
+            yield sentence.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"Sentence {index} cannot be written as UTF-8: {error}.") from error
+
+
+def _lines(path: str, errors: str) -> Iterator[str]:
+    number = 0
+    with _opened(path) as file:
+        try:
+            for line in file:
+                number += 1
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", errors)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}:{number}: invalid UTF-8: {error}. Mend the line, or go on with "
+                "errors='replace' (--errors replace)."
+            ) from error
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(
+                f"{path}:{number + 1}: the gzip is damaged or cut short here: {error}."
+            ) from error
+
+
+def _column(path: str | os.PathLike, column: int, lines: Iterator[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        columns = line.split("\t")
+        if len(columns) < column:
+            raise ValueError(
+                f"{os.fspath(path)}:{number}: there is no column {column}, only {len(columns)}: "
+                f"{line!r:.100}."
+            )
+        yield columns[column - 1]
+
+
+def _field(path: str | os.PathLike, field: str, lines: Iterator[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        place = f"{os.fspath(path)}:{number}"
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{place}: not JSON: {error}: {line!r:.100}.") from error
+        if not isinstance(value, dict) or field not in value:
+            raise ValueError(f"{place}: there is no field {field!r} in {line!r:.100}.")
+        if not isinstance(value[field], str):
+            raise ValueError(f"{place}: {field!r} is no string, but {value[field]!r:.100}.")
+        yield value[field]

@@ -1,0 +1,204 @@
+"""LaBSE: sentences in, unit vectors out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.precision import PRECISIONS, computing_in
+from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
+from labse_tf.files.sentences import count_lines, in_utf8
+from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.inference.windows import Windows, pass_over
+from labse_tf.release.saved_model import write_release
+from labse_tf.tokenization.preprocessing import Preprocessor
+
+# How far an embedding may be from the same sentence's in an interrupted run's file, where it was
+# rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
+_SAME = {"float32": 2e-3, "bfloat16": 0.05}
+
+
+class LaBSE:
+    """A preprocessor and an encoder: what `labse_tf.load` returns.
+
+    Args:
+        preprocessor: makes the token ids.
+        encoder: embeds them.
+        backend: runs the encoder's weights in TensorFlow's stead, as
+            `labse_tf.inference.openvino.OpenVINO`.
+
+    Raises:
+        ValueError: the vocabulary's size is not the embedding table's, or sequences are longer
+            than the encoder has positions.
+
+    Example:
+        >>> model = labse_tf.load("build/demo/model")
+        >>> model.encode(["Hello", "Hallo"]).shape
+        (2, 256)
+    """
+
+    def __init__(
+        self, preprocessor: Preprocessor, encoder: Encoder, backend: Callable | None = None
+    ):
+        config = encoder.config
+        if preprocessor.vocab_size != config.vocab_size:
+            raise ValueError(
+                f"The vocabulary {preprocessor.vocab_file!r} has {preprocessor.vocab_size} tokens, "
+                f"but the encoder's `vocab_size` is {config.vocab_size}."
+            )
+        if preprocessor.seq_length > config.max_positions:
+            raise ValueError(
+                f"`seq_length` (={preprocessor.seq_length}) must be at most the encoder's "
+                f"`max_positions` (={config.max_positions})."
+            )
+        self.preprocessor = preprocessor
+        self.encoder = encoder
+        self.backend = backend
+        self._windows: dict[str, Windows] = {}
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.encoder.config.hidden_size
+
+    def encode(
+        self,
+        sentences: Iterable[str] | os.PathLike,
+        *,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        precision: str | None = None,
+        show_progress: bool | None = None,
+        total: int | None = None,
+        output: str | os.PathLike | None = None,
+        output_dtype: str = "float32",
+        resume: bool = False,
+    ) -> np.ndarray:
+        """Embeds sentences, in batches of like length.
+
+        A row does not depend on what else is in its batch, but for rounding: by 1e-5 at most in
+        float32, and in bfloat16 with a cosine of 0.9999 at least.
+
+        Args:
+            sentences: strings, from a list, a generator or whatever can be iterated over; or a
+                pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
+                they are needed, in windows of 4,096. An empty one is legal. One longer than the
+                preprocessor's `seq_length` is cut, and a warning says how many were.
+            batch_tokens: the most tokens of a batch, padding included: bounds the memory.
+            precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
+                fast where the CPU has instructions for it; None: as the model was loaded. One
+                loaded in float32 casts its kernels for every batch: if you embed one sentence at
+                a time, `labse_tf.load(path, precision="bfloat16")`.
+            show_progress: whether to draw a progress bar on stderr; None: if it is a terminal.
+            total: how many sentences there are, for the progress bar, if `sentences` cannot say.
+            output: a .npy file to stream the embeddings to, so that neither they nor the sentences
+                need to fit in memory. Until it is whole, its rows are in `OUTPUT.unfinished`,
+                itself a .npy file, which an interrupt or a full disk leaves behind.
+            output_dtype: "float32", or "float16" for half the space.
+            resume: whether to go on with the rows in `OUTPUT.unfinished`, if there are any. Give
+                the same sentences from the start: those embedded before are passed over.
+
+        Returns:
+            [number of sentences, dim] of `output_dtype`, rows of unit length, in the order of
+            `sentences`; with `output`, a read-only memory map of it.
+
+        Raises:
+            FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
+            MemoryError: a batch did not fit in memory.
+            OSError: the output cannot be written, or `sentences` read.
+            TypeError: `sentences` is a string, or one of them is not (the message has its index).
+            ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
+                none of the above; or the rows to resume are not this model's of these sentences.
+        """
+        if batch_tokens < 1:
+            raise ValueError(f"`batch_tokens` (={batch_tokens}) must be at least 1.")
+        if output_dtype not in OUTPUT_DTYPES:
+            raise ValueError(f"`output_dtype` (={output_dtype!r}) must be one of {OUTPUT_DTYPES}.")
+        if resume and output is None:
+            raise ValueError("`resume` needs the `output` that an earlier run has begun.")
+        if precision is None:
+            precision = (self.backend or self.encoder).compute_dtype
+        windows = self._in(precision)
+        if show_progress is None:
+            show_progress = sys.stderr.isatty()
+        if show_progress and total is None and isinstance(sentences, os.PathLike):
+            total = count_lines(sentences)
+        sentences, length = in_utf8(sentences)
+        total = length if total is None else total
+        cut = count = 0
+        with tqdm(total=total, unit=" sentences", disable=not show_progress) as bar:
+            if output is None:
+                rows = EmbeddingRows(length or 0, self.dim, output_dtype)
+            else:
+                rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
+            try:
+                if rows.rows:
+                    pass_over(rows, sentences, windows, _SAME[precision])
+                    bar.update(rows.rows)
+                for embeddings, too_long in windows.embed(sentences, batch_tokens, bar.update):
+                    rows.append(embeddings)
+                    cut, count = cut + too_long, count + len(embeddings)
+                result = rows.finish()
+            finally:
+                rows.close()
+        if cut:
+            warnings.warn(
+                f"{cut:,} of {count:,} sentences are longer than `seq_length` "
+                f"(={self.preprocessor.seq_length}) tokens and were cut.",
+                stacklevel=2,
+            )
+        return result
+
+    def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
+        return self.encode(a) @ self.encode(b).T
+
+    def save(self, path: str | os.PathLike, **options) -> None:
+        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`."""
+        write_release(path, self.preprocessor, self.encoder, **options)
+
+    def _in(self, precision: str) -> Windows:
+        """What embeds in a precision, made when it is first asked for."""
+        if precision not in PRECISIONS:
+            raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
+        if precision not in self._windows:
+            if self.backend is None:
+                embed = _TensorFlow(self.preprocessor, computing_in(self.encoder, precision))
+            else:
+                embed = self.backend.embedder(self.preprocessor, precision)
+            self._windows[precision] = Windows(self.preprocessor, embed)
+        return self._windows[precision]
+
+
+class _TensorFlow:
+    """Embeds some rows of a window; see `labse_tf.inference.windows.Windows`."""
+
+    def __init__(self, preprocessor: Preprocessor, encoder: Encoder):
+        @tf.function(
+            autograph=False,  # nothing here is for it, and converting the layers takes seconds
+            input_signature=[
+                tf.RaggedTensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None], tf.int64),
+                tf.TensorSpec([], tf.int32),
+            ],
+        )
+        def graph(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+            packed = preprocessor.pack([tf.gather(pieces, rows)], width)
+            return tf.math.l2_normalize(encoder(packed, pooled_only=True)["default"], axis=1)
+
+        self.graph = graph
+
+    def __call__(self, pieces, rows, width) -> np.ndarray:
+        try:
+            return self.graph(pieces, rows, width).numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"A batch of {len(rows)} sentences of {width} tokens did not fit in memory; give a "
+                f"smaller `batch_tokens`: {error.message}"
+            ) from error

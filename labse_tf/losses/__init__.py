@@ -1,0 +1,1 @@
+"""Losses of translation ranking and of masked language modelling."""

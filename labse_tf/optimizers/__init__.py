@@ -1,0 +1,1 @@
+"""AdamW, learning rates, gradients."""

@@ -1,0 +1,208 @@
+"""AdamW as BERT uses it, with row-sparse updates of tables and moving averages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.optimizers.gradients import dense
+
+NOT_DECAYED = ("bias", "layer_norm")
+_ROWS_AT_ONCE = 16_384
+
+
+class AdamW(tf_keras.optimizers.Optimizer):
+    """AdamW (arXiv 1711.05101) that updates the rows of a table that have a gradient alone.
+
+    A dense gradient is applied by one fused op. A gradient of IndexedSlices, that of a table of
+    embeddings, costs what its rows cost, not what the table does:
+
+    - Each row has an AdamW of its own that runs in the steps in which the row occurs. Its moments
+      and its bias correction count those steps and no others. If every row occurs in every step,
+      this is AdamW.
+    - Weight decay is not of the row's steps but of all: a row that occurs is decayed by what the
+      steps since its last occurrence add up to. `settle` brings all rows up to date.
+    - So is the moving average, as if the row had stayed what it was in between.
+
+    Clip before: gradients come as they are to be applied, see `labse_tf.optimizers.schedules`.
+
+    Args:
+        learning_rate: a number or a schedule.
+        weight_decay: share of a weight that is subtracted a step, times the learning rate; of all
+            but weights whose name has one of `NOT_DECAYED` in it.
+        ema_decay: of the moving average of the weights, see `averages`; 0 for none.
+        tables: names of the variables whose gradients are IndexedSlices.
+        beta_1, beta_2: decay of the moments.
+        epsilon: added to the root of the second moment; BERT's is 1e-6.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | tf_keras.optimizers.schedules.LearningRateSchedule,
+        weight_decay: float = 0.0,
+        ema_decay: float = 0.0,
+        tables: Sequence[str] = (),
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+    ):
+        # Keras would decay every weight, and densely, were it by 0.
+        super().__init__(name="AdamW", weight_decay=None, jit_compile=False)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.decay, self.ema_decay, self.tables = weight_decay, ema_decay, tuple(tables)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self._slots: list[dict[str, tf.Variable]] = []
+
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
+        """Makes the moments, and for tables what each row needs."""
+        super().build(var_list)
+        names = {variable.name.removesuffix(":0") for variable in var_list}
+        if unknown := set(self.tables) - names:
+            raise ValueError(
+                f"`tables` has {sorted(unknown)}, but the weights are {sorted(names)}."
+            )
+        if not self._slots:
+            self._slots = [self._slots_of(variable) for variable in var_list]
+            self._trained = list(var_list)
+        self._built = True
+
+    @property
+    def averages(self) -> dict[str, tf.Variable]:
+        """The moving averages by their weights' names; none without `ema_decay`."""
+        return {
+            variable.name.removesuffix(":0"): slots["average"]
+            for variable, slots in zip(self._trained, self._slots, strict=True)
+            if "average" in slots
+        }
+
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
+        """Applies one weight's gradient; called by `apply_gradients`."""
+        slots = self._slots[self._index_dict[self._var_key(variable)]]
+        rate = tf.cast(self.learning_rate, tf.float32)
+        if isinstance(gradient, tf.IndexedSlices) and "steps" in slots:
+            self._update_rows(gradient, variable, slots, rate)
+        else:
+            self._update_all(dense(gradient, variable), variable, slots, rate)
+
+    def settle(self) -> None:
+        """Does what is put off for the rows of tables: decay, and the moving average."""
+        strategy = self._distribution_strategy
+        for variable, slots in zip(self._trained, self._slots, strict=True):
+            if "steps" not in slots:
+                continue
+            for start in range(0, variable.shape[0], _ROWS_AT_ONCE):
+                rows = tf.range(start, min(start + _ROWS_AT_ONCE, variable.shape[0]))
+                strategy.extended.update(variable, self._settle, args=(slots, rows))
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.update(
+            learning_rate=self._serialize_hyperparameter(self._learning_rate),
+            weight_decay=self.decay,
+            ema_decay=self.ema_decay,
+            tables=self.tables,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+        )
+        return {name: config[name] for name in inspect.signature(type(self)).parameters}
+
+    def _slots_of(self, variable: tf.Variable) -> dict[str, tf.Variable]:
+        def slot(name: str, shape, dtype=tf.float32) -> tf.Variable:
+            strategy = tf.distribute.get_strategy()
+            with strategy.extended.colocate_vars_with(variable):
+                return tf.Variable(
+                    tf.zeros(shape, dtype), name=f"{variable.name[:-2]}/{name}", trainable=False
+                )
+
+        slots = {"m": slot("m", variable.shape), "v": slot("v", variable.shape)}
+        if self.ema_decay:
+            slots["average"] = slot("average", variable.shape)
+            slots["average"].assign(variable)
+        if variable.name.removesuffix(":0") in self.tables:
+            rows = variable.shape[:1]
+            slots["steps"] = slot("steps", rows)
+            # Of a run's whole length, in steps of 1e-7 and less: float32 would lose them.
+            slots["decay_sum"] = slot("decay_sum", [], tf.float64)
+            slots["decayed"] = slot("decayed", rows, tf.float64)
+            if self.ema_decay:
+                slots["averaged"] = slot("averaged", rows, tf.int64)
+        return slots
+
+    def _update_all(self, gradient, variable, slots, rate) -> None:
+        if self._decays(variable):
+            variable.assign_sub(variable * (rate * self.decay))
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=slots["m"].handle,
+            v=slots["v"].handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+        if self.ema_decay:
+            average = slots["average"]
+            average.assign_sub((1 - self.ema_decay) * (average - variable))
+
+    def _update_rows(self, gradient, variable, slots, rate) -> None:
+        rows, gradient = gradient.indices, gradient.values
+        steps = _read(slots["steps"], rows) + 1
+        _write(slots["steps"], rows, steps)
+        first = self.beta_1 * _read(slots["m"], rows) + (1 - self.beta_1) * gradient
+        second = self.beta_2 * _read(slots["v"], rows) + (1 - self.beta_2) * tf.square(gradient)
+        _write(slots["m"], rows, first)
+        _write(slots["v"], rows, second)
+        rates = rate * tf.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)
+        step = rates[:, tf.newaxis] * first / (tf.sqrt(second) + self.epsilon)
+        if self._decays(variable):
+            slots["decay_sum"].assign_add(tf.math.log1p(-tf.cast(rate, tf.float64) * self.decay))
+        old = _read(variable, rows)
+        new = old * self._decay_of(slots, rows) - step
+        _write(variable, rows, new)
+        if self.ema_decay:
+            self._average(slots, rows, old, self.iterations)
+            average = _read(slots["average"], rows)
+            _write(slots["average"], rows, average - (1 - self.ema_decay) * (average - new))
+            _write(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self.iterations + 1)
+
+    def _settle(self, variable, slots, rows) -> None:
+        old = _read(variable, rows)
+        if self.ema_decay:
+            self._average(slots, rows, old, self.iterations)
+        _write(variable, rows, old * self._decay_of(slots, rows))
+
+    def _decay_of(self, slots, rows) -> tf.Tensor:
+        """What each row is to be multiplied by, for all steps since it last was: [rows, 1]."""
+        total = tf.identity(slots["decay_sum"])
+        factor = tf.exp(total - _read(slots["decayed"], rows))
+        _write(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
+        return tf.cast(factor, tf.float32)[:, tf.newaxis]
+
+    def _average(self, slots, rows, values, step) -> None:
+        """Brings averages to a step, of rows that have had these values since they last were."""
+        steps = tf.cast(step - _read(slots["averaged"], rows), tf.float32)
+        kept = (self.ema_decay**steps)[:, tf.newaxis]
+        average = _read(slots["average"], rows)
+        _write(slots["average"], rows, kept * average + (1 - kept) * values)
+        _write(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)
+
+    def _decays(self, variable: tf.Variable) -> bool:
+        return bool(self.decay) and not any(part in variable.name for part in NOT_DECAYED)
+
+
+def _read(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.ResourceGather(
+        resource=variable.handle, indices=rows, dtype=variable.dtype.base_dtype
+    )
+
+
+def _write(variable: tf.Variable, rows: tf.Tensor, values: tf.Tensor) -> None:
+    tf.raw_ops.ResourceScatterUpdate(resource=variable.handle, indices=rows, updates=values)

@@ -1,0 +1,1 @@
+"""Translation pairs cleaned, filtered, scored, and written as shards."""

@@ -1,0 +1,1 @@
+"""Exact nearest neighbours, margins, accuracy of retrieval."""

@@ -1,0 +1,117 @@
+"""Pairs of sentences that are probably translations: the nearest by cosine or by margin.
+
+The margin of a pair is its cosine set against those of both sentences' neighbours (Artetxe and
+Schwenk, arXiv 1811.01136), which takes out that some sentences are near to everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from labse_tf.search.nearest import nearest
+
+MARGINS = ("absolute", "distance", "ratio")
+DIRECTIONS = ("forward", "backward", "mutual")
+NEIGHBOURS = 4  # as in LASER
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """The best target of each source, and the best source of each target.
+
+    Args:
+        targets: int64 [sources], rows of targets.
+        target_scores: float32 [sources].
+        sources: int64 [targets], rows of sources.
+        source_scores: float32 [targets].
+    """
+
+    targets: np.ndarray
+    target_scores: np.ndarray
+    sources: np.ndarray
+    source_scores: np.ndarray
+
+    def pairs(self, direction: str) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs int64 [pairs, 2] of source and target rows, and their scores float32 [pairs].
+
+        Args:
+            direction: "forward" for each source and its best target, "backward" for each target
+                and its best source, "mutual" for the pairs that are in both.
+        """
+        if direction not in DIRECTIONS:
+            raise ValueError(f"`direction` (={direction!r}) must be one of {DIRECTIONS}.")
+        if direction == "backward":
+            return (
+                np.stack([self.sources, np.arange(len(self.sources))], axis=1),
+                self.source_scores,
+            )
+        rows = np.arange(len(self.targets))
+        if direction == "mutual":
+            rows = rows[self.sources[self.targets] == rows]
+        return np.stack([rows, self.targets[rows]], axis=1), self.target_scores[rows]
+
+
+def align(
+    sources: np.ndarray,
+    targets: np.ndarray,
+    *,
+    margin: str = "ratio",
+    k: int = NEIGHBOURS,
+    precision: str = "float32",
+) -> Alignment:
+    """Finds the best partner of each row on the other side.
+
+    Args:
+        sources: float32 [sources, dim], unit rows.
+        targets: float32 [targets, dim], unit rows.
+        margin: "absolute" is the cosine; for "ratio" it is divided by, and for "distance"
+            diminished by, the mean of the two rows' mean cosines with their k nearest on the
+            other side. Partners are sought among these k, as LASER does.
+        k: how many neighbours; of fewer rows, all.
+        precision: as in `labse_tf.search.nearest.nearest`; the result does not depend on it.
+
+    Raises:
+        ValueError: a side has no rows, or what `nearest` raises; or there is no such margin.
+    """
+    if margin not in MARGINS:
+        raise ValueError(f"`margin` (={margin!r}) must be one of {MARGINS}.")
+    if k < 1:
+        raise ValueError(f"`k` (={k}) must be at least 1.")
+    count = 1 if margin == "absolute" else k
+    forward, target_rows = _nearest(sources, targets, count, precision)
+    backward, source_rows = _nearest(targets, sources, count, precision)
+    means = forward.mean(axis=1), backward.mean(axis=1)
+    forward_scores = margin_scores(forward, means[0][:, None], means[1][target_rows], margin)
+    backward_scores = margin_scores(backward, means[1][:, None], means[0][source_rows], margin)
+    return Alignment(
+        *_best(forward_scores, target_rows),
+        *_best(backward_scores, source_rows),
+    )
+
+
+def margin_scores(
+    cosines: np.ndarray, means: np.ndarray, other_means: np.ndarray, margin: str
+) -> np.ndarray:
+    """Margins of cosines, given both rows' mean cosines with their nearest; see `align`."""
+    if margin == "absolute":
+        return cosines
+    around = (means + other_means) / 2
+    return cosines / around if margin == "ratio" else cosines - around
+
+
+def _nearest(
+    queries: np.ndarray, candidates: np.ndarray, k: int, precision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(candidates) == 0 or len(queries) == 0:
+        raise ValueError("There are no rows on one side, so there are no pairs.")
+    return nearest(queries, candidates, min(k, len(candidates)), precision=precision)
+
+
+def _best(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    best = scores.argmax(axis=1)[:, None]
+    return (
+        np.take_along_axis(rows, best, axis=1)[:, 0],
+        np.take_along_axis(scores, best, axis=1)[:, 0],
+    )

@@ -1,0 +1,1 @@
+"""TensorFlow Serving: a directory that it serves, and a client."""

@@ -1,0 +1,1 @@
+"""Translation ranking and pre-training under every strategy."""

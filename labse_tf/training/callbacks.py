@@ -1,0 +1,147 @@
+"""What happens after a step: it is checked, reported, saved."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.training.checkpoints import TrainingState
+from labse_tf.training.config import TrainingConfig
+from labse_tf.training.preemption import Preempted, Preemption
+
+
+class StopUnlessFinite(tf_keras.callbacks.Callback):
+    """First of the callbacks: nothing is saved after a loss or a gradient that is no number.
+
+    Args:
+        state: of the run.
+        first: steps of the whole run before this call of `fit`.
+        reread: step -> its batch once more, dicts of arrays in a tuple.
+    """
+
+    def __init__(self, state: TrainingState, first: int, reread: Callable[[int], tuple]):
+        super().__init__()
+        self._state, self._first, self._reread = state, first, reread
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step = self._first + batch + 1
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(logs.get(name, 0)):
+                what = name.replace("_", " ").replace("gradient norm", "norm of the gradient")
+                raise FloatingPointError(
+                    f"The {what} of step {step} is {logs[name]}. The last good checkpoint is "
+                    f"{self._state.newest()}; the token ids of the step are in "
+                    f"{self._write(step)!r}. Lower the learning rate or look at the data of that "
+                    "step, and start again in another directory."
+                )
+
+    def _write(self, step: int) -> str:
+        batch = self._reread(step)
+        path = os.path.join(self._state.workdir, f"not-finite-step-{step}.npz")
+        np.savez_compressed(
+            path,
+            **{f"{i}/{name}": ids for i, side in enumerate(batch) for name, ids in side.items()},
+        )
+        return path
+
+
+class Checkpoints(tf_keras.callbacks.Callback):
+    """Last of the callbacks: saves every N steps, after the last one, and on SIGTERM.
+
+    Args:
+        state: of the run.
+        every: steps between checkpoints.
+        last: the stage's steps.
+        start: those of them that were finished before.
+        preemption: tells of SIGTERM.
+
+    Raises:
+        Preempted: after the checkpoint that SIGTERM asked for.
+    """
+
+    def __init__(
+        self, state: TrainingState, every: int, last: int, start: int, preemption: Preemption
+    ):
+        super().__init__()
+        self._state, self._every, self._last = state, every, last
+        self._start, self._preemption = start, preemption
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step = self._start + batch + 1
+        finished = step == self._last or self.model.stop_training
+        asked = self._preemption.asked()
+        if finished:
+            self._state.finish()
+        if finished or asked or step % self._every == 0:
+            self._state.save()
+        if asked and not finished:
+            raise Preempted(
+                f"SIGTERM: the checkpoint of step {step} is saved in {self._state.workdir!r}. "
+                "Start again in the same way to go on."
+            )
+
+
+class Reports(tf_keras.callbacks.Callback):
+    """Keras' progress bar over the whole run on a terminal; elsewhere a line a report; TensorBoard.
+
+    The figures are means since the last report. The rows per second are those of the steps alone,
+    without the first, which traces the graph.
+
+    Args:
+        state: of the run; keeps what is reported.
+        config: says how often, and how many rows a step has.
+        first: steps of the whole run before this call of `fit`.
+        last: the stage's last step, of the whole run.
+        unit: what the rows of a batch are, as "pairs".
+    """
+
+    def __init__(
+        self, state: TrainingState, config: TrainingConfig, first: int, last: int, unit: str
+    ):
+        super().__init__()
+        self._state, self._config, self._first, self._last = state, config, first, last
+        self._rate = f"{unit}/s"
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = tf_keras.utils.Progbar(config.steps, unit_name="step")
+        self._begun = self._seconds = 0.0
+        self._steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs=None):
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        step = self._first + batch + 1
+        if batch:
+            self._seconds += time.perf_counter() - self._begun
+            self._steps += 1
+        last = step == self._last
+        report = step % self._config.report_every == 0 or last
+        if self._steps and (report or self._bar):
+            rate = self._steps * self._config.batch_size / self._seconds
+            values = {**logs, self._rate: rate}
+            if self._bar:
+                self._bar.stateful_metrics.update(values)
+                self._bar.update(step, values.items(), finalize=last)
+            else:
+                figures = (f"{name}: {value:,.4g}" for name, value in values.items())
+                say(" - ".join([f"{step}/{self._config.steps}", *figures]))
+        if report and self._steps:
+            rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
+            self._state.log(step, {**values, "learning_rate": float(rate)})
+        if report:
+            self.model.reset_metrics()
+            self._seconds, self._steps = 0.0, 0
+
+
+def say(line: str) -> None:
+    """A line on stdout, at once, however stdout is buffered."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

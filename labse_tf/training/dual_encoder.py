@@ -1,0 +1,147 @@
+"""DualEncoder: one train_step for translation ranking, under every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss, token_fingerprint
+from labse_tf.optimizers.gradients import clip_by_global_norm, dense, sum_over_replicas
+from labse_tf.training.gradient_caching import cached_gradients
+
+Side = Mapping[str, tf.Tensor]
+
+
+class DualEncoder(tf_keras.Model):
+    """Both sides of a translation pair through one encoder, ranked by `loss`.
+
+    `compile(optimizer)` it, without a loss, and `fit` it on a dataset of (source, target), or
+    (source, target, hard negatives), dicts of int32 [n, width] tensors as `read_pairs` gives. It
+    works without a strategy and under MirroredStrategy and MultiWorkerMirroredStrategy; with
+    `static` its shapes are static when the dataset's are, as TPUStrategy needs. What `fit` logs is
+    global: `loss`, summed over replicas; `negatives`, the mean number of negatives that a pair was
+    ranked against; `gradient_norm`, before it is clipped.
+
+    Args:
+        encoder: the Encoder to train, made in the same strategy scope.
+        loss: by default LaBSE's.
+        seed: of the dropout masks, which depend on seed, step, replica, side and chunk alone, so
+            that a run that is resumed drops what it would have dropped.
+        variables: of the encoder, those to train; by default all.
+        clip_norm: longest gradient, over all weights, after the sum over replicas; 0 for any.
+        chunk_size: pairs of a replica that are embedded at a time, see
+            `labse_tf.training.gradient_caching`; 0: all at once, which is faster and needs more
+            memory.
+        static: whether to give up what saves work by dynamic shapes: leaving out padding, and
+            gradients of the rows that occur alone.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        loss: AdditiveMarginRankingLoss | None = None,
+        seed: int = 0,
+        *,
+        variables: Sequence[tf.Variable] | None = None,
+        clip_norm: float = 0.0,
+        chunk_size: int = 0,
+        static: bool = False,
+    ):
+        super().__init__(name="dual_encoder")
+        self.encoder = encoder
+        self.ranking_loss = loss or AdditiveMarginRankingLoss()
+        self._seed, self._clip_norm, self._chunk_size = seed, clip_norm, chunk_size
+        self._static = static
+        self._trained = list(encoder.trainable_weights if variables is None else variables)
+        self._means = [
+            tf_keras.metrics.Mean(name=n) for n in ("loss", "negatives", "gradient_norm")
+        ]
+
+    @property
+    def metrics(self) -> list[tf_keras.metrics.Metric]:
+        return self._means
+
+    def call(self, inputs: Sequence[Side], training: bool = False) -> tuple[tf.Tensor, ...]:
+        """Embeddings of each side, float32 [n, hidden_size], not normalised."""
+        return tuple(self._embed(side, None, False, training) for side in inputs)
+
+    def train_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
+        """Takes one step on a replica's share of the global batch."""
+        loss, negatives, gradients = self.gradients(data)
+        gradients = sum_over_replicas(gradients)
+        gradients, norm = clip_by_global_norm(gradients, self._clip_norm)
+        self.optimizer.apply_gradients(
+            zip(gradients, self._trained, strict=True), skip_gradients_aggregation=True
+        )
+        return self._update_metrics(loss, negatives, norm)
+
+    def test_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
+        """The loss without dropout."""
+        return self._update_metrics(*self._rank(data, self(data)))
+
+    def gradients(
+        self, data: Sequence[Side]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
+        """A replica's share of the global loss, its mean number of negatives, its gradients."""
+        seeds = self._seeds(len(data))
+        if self._chunk_size:
+            return cached_gradients(
+                self._embed,
+                self.ranking_loss,
+                data,
+                self._prints(data),
+                seeds,
+                self._trained,
+                self._chunk_size,
+                None if self._static else self.encoder.embeddings.word,
+            )
+        with tf.GradientTape() as tape:
+            embeddings = [self._embed(*x, lean=True) for x in zip(data, seeds, strict=True)]
+            loss, negatives = self._rank(data, embeddings)
+        gradients = tape.gradient(loss, self._trained)
+        if self._static:
+            gradients = [dense(g, v) for g, v in zip(gradients, self._trained, strict=True)]
+        return loss, negatives, gradients
+
+    def _embed(
+        self, side: Side, seed: tf.Tensor | None, lean: bool, training: bool = True
+    ) -> tf.Tensor:
+        options = dict(training=training, dropout_seed=seed, lean=lean)
+        if self._static:
+            return self.encoder(side, **options)["default"]
+        return self.encoder(_trimmed(side), pooled_only=True, **options)["default"]
+
+    def _prints(self, data: Sequence[Side]) -> tuple[tf.Tensor, ...]:
+        if not self.ranking_loss.mask_duplicates:
+            return ()
+        return tuple(token_fingerprint(x["input_word_ids"], x["input_mask"]) for x in data)
+
+    def _rank(self, data: Sequence[Side], embeddings: Sequence[tf.Tensor]):
+        prints = self._prints(data) or (None,) * len(data)
+        return self.ranking_loss(*embeddings[:2], *prints[:2], *embeddings[2:], *prints[2:])
+
+    def _seeds(self, sides: int) -> list[tf.Tensor]:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        seed = tf.stack([tf.constant(self._seed, tf.int32), step])
+        fold = tf.random.experimental.stateless_fold_in
+        seed = fold(seed, replica)
+        return [fold(seed, side) for side in range(sides)]
+
+    def _update_metrics(self, loss, negatives, *norm) -> dict[str, tf.Tensor]:
+        # Metrics add up over replicas, totals and counts alike; so the replicas' shares of the
+        # loss, times their number, average to the global loss.
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        values = (loss * replicas, negatives, *norm)
+        for metric, value in zip(self._means, values, strict=False):
+            metric.update_state(value)
+        return {metric.name: metric.result() for metric in self._means[: len(values)]}
+
+
+def _trimmed(side: Side) -> dict[str, tf.Tensor]:
+    """As wide as its longest sentence: a batch is as wide as that of all sides and chunks."""
+    longest = tf.reduce_max(tf.reduce_sum(side["input_mask"], axis=1))
+    return {name: x[:, :longest] for name, x in side.items()}

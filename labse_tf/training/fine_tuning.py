@@ -1,0 +1,138 @@
+"""fine_tune: pairs in, a trained model in a working directory out; interrupted and resumed."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from labse_tf.data.ranking_pairs import read_pairs
+from labse_tf.encoder.freezing import weights_to_train
+from labse_tf.encoder.growing import grow
+from labse_tf.encoder.precision import computing_in
+from labse_tf.inference.model import LaBSE
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
+from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.dual_encoder import DualEncoder
+from labse_tf.training.held_out_pairs import HeldOut
+from labse_tf.training.loop import train
+from labse_tf.training.run_directory import check_stages
+from labse_tf.training.setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.training.stages import Stage
+
+
+def fine_tune(
+    model: LaBSE,
+    pairs: Files,
+    config: FineTuningConfig,
+    workdir: str | os.PathLike,
+    *,
+    held_out: Files = (),
+    loss: type[AdditiveMarginRankingLoss] = AdditiveMarginRankingLoss,
+) -> LaBSE:
+    """Trains a model by translation ranking (arXiv 2007.01852, section 2.2), in place.
+
+    Runs under the strategy that the model was made in. Checkpoints go to `workdir`; called again
+    with the same settings it continues after the newest, optimizer and data position included,
+    and a finished run is only read back. Progress is drawn on stdout, and goes to
+    `workdir`/logs for TensorBoard.
+
+    Args:
+        model: from `labse_tf.load`, or a new one; made inside `strategy.scope()`, if any.
+        pairs: files of translation pairs, see `read_pairs`; one a language is sampled best.
+        config: how long and how.
+        workdir: the run's directory.
+        held_out: files of pairs on which the accuracy of retrieval is measured, P@1.
+        loss: what ranks the pairs, made with the margin and the scale of `config`.
+
+    Returns:
+        The model; with `stages`, the grown one in its stead. It has the moving averages of the
+        weights, if there are any, and with `patience` the weights that did best.
+
+    Raises:
+        FloatingPointError: the loss or a gradient was not finite; the last good checkpoint stays.
+        OSError: a checkpoint could not be written, as on a full disk; the last good one stays.
+        labse_tf.training.preemption.Preempted: SIGTERM came, and the run was saved to go on later.
+        ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
+            model was loaded to embed only, in bfloat16 or with another backend.
+
+    Example:
+        >>> model = labse_tf.load("release")
+        >>> labse_tf.fine_tune(model, ["de-en.tsv"], labse_tf.FineTuningConfig(steps=1000), "run")
+        >>> model.save("tuned")
+    """
+    strategy = strategy_of(model)
+    if config.patience and not held_out:
+        raise ValueError("`patience` is about held-out pairs, but there are no `held_out` files.")
+    check_stages(workdir, bool(config.stages))
+    with strategy.scope():
+        for stage in config.parsed_stages:
+            if stage.num_layers is not None:
+                model = LaBSE(
+                    model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
+                )
+            _run_stage(model, pairs, config, stage, workdir, held_out, loss)
+    return model
+
+
+def _run_stage(
+    model: LaBSE,
+    pairs: Files,
+    config: FineTuningConfig,
+    stage: Stage,
+    workdir: str | os.PathLike,
+    held_out: Files,
+    loss: type[AdditiveMarginRankingLoss],
+) -> None:
+    weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
+    static = config.static_width
+    names = [weight.name.removesuffix(":0") for weight in weights]
+    word = model.encoder.embeddings.word.name.removesuffix(":0")
+    optimizer = AdamW(
+        rate_of(config, stage),
+        config.weight_decay,
+        config.ema_decay,
+        tables=[word] if config.row_sparse and not static and word in names else [],
+    )
+    optimizer.build(weights)
+    dual_encoder = DualEncoder(
+        computing_in(model.encoder, config.precision),
+        loss(config.margin, config.scale),
+        config.seed,
+        variables=weights,
+        clip_norm=config.clip_norm,
+        chunk_size=config.chunk_size,
+        static=static,
+    )
+    dual_encoder.compile(optimizer)
+    settings = settings_of(config, pairs=pairs, held_out=held_out)
+    if loss is not AdditiveMarginRankingLoss:
+        settings["loss"] = loss.__name__
+    state = state_of(model, optimizer, config, stage, workdir, settings)
+
+    def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
+        return read_pairs(
+            pairs,
+            model.preprocessor,
+            config.batch_size,
+            exponent=config.exponent,
+            seed=config.seed,
+            shuffle_buffer=config.shuffle_buffer,
+            hard_negatives=config.hard_negatives,
+            static_width=static,
+            skip=skip,
+            input_context=context,
+        )
+
+    callbacks = []
+    if held_out:
+        callbacks.append(HeldOut(model, held_out, state, config, stage))
+    train(dual_encoder, config, stage, state, dataset, unit="pairs", callbacks=callbacks)
+    if state.finished:
+        averages = optimizer.averages
+        for name, weight in zip(names, weights, strict=True):
+            if averages:
+                weight.assign(averages[name])
+        if config.patience:
+            state.read_best()

@@ -1,0 +1,162 @@
+"""Masked accuracy and perplexity, language by language, on held-out text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.data.masking import Masking
+from labse_tf.data.monolingual import SOURCES, TARGETS, TEXT, is_pairs, read_side
+from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.training.callbacks import say
+from labse_tf.training.checkpoints import TrainingState
+from labse_tf.training.config import PretrainingConfig
+from labse_tf.training.pretrainer import Pretrainer
+from labse_tf.training.stages import Stage
+
+ACCURACY, PERPLEXITY, MEAN = "masked_accuracy", "perplexity", "mean"
+DEFAULT_ROWS = 200
+_BATCH = 32
+
+
+class MaskedEvaluation:
+    """How well masked word pieces of held-out text are predicted: a callable that returns figures.
+
+    Sentences are packed into rows as for training, in the order of the files, and always masked
+    alike. Perplexity is e to the mean loss.
+
+    Args:
+        files: texts or translation pairs, whose two sides are both looked at. The language is the
+            first part of a text's name (`deu.heldout.txt`); that of pairs has two
+            (`deu-eng.tsv.gz`). Texts of one language are taken together.
+        preprocessor: splits and packs.
+        masking: masks.
+        rows: most of a language, about 19 masked places each for a `seq_length` of 128.
+        seed: of the masks.
+
+    Raises:
+        FileNotFoundError, ValueError: as of `labse_tf.data.masked_text.read_masked`.
+
+    Example:
+        >>> MaskedEvaluation(["deu-eng.tsv"], preprocessor, Masking(preprocessor))(pretrainer)
+        {'deu/masked_accuracy': 0.41, 'deu/perplexity': 27.3, 'eng/masked_accuracy': 0.48, ...}
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str | os.PathLike],
+        preprocessor: Preprocessor,
+        masking: Masking,
+        rows: int = DEFAULT_ROWS,
+        seed: int = 0,
+    ):
+        if not files:
+            raise ValueError("No held-out files were given: expected at least one.")
+        texts: dict[str, list[tuple[str, str]]] = {}
+        for path in map(os.fspath, files):
+            for kind in (SOURCES, TARGETS) if is_pairs(path) else (TEXT,):
+                texts.setdefault(_language(path, kind), []).append((path, kind))
+        self._batches = {}
+        for language, sides in sorted(texts.items()):
+            # From all files alike, as far as that many rows go.
+            sentences = _in_turn([read_side(*side) for side in sides])
+            packed = _rows(sentences, preprocessor, rows)
+            self._batches[language] = [
+                masking({name: x[start : start + _BATCH] for name, x in packed.items()}, [seed, i])
+                for i, start in enumerate(range(0, packed["input_mask"].shape[0], _BATCH))
+            ]
+
+    def __call__(self, pretrainer: Pretrainer) -> dict[str, float]:
+        """`LANGUAGE/masked_accuracy` and `LANGUAGE/perplexity`; and of `mean`, over languages."""
+        sums = tf.function(pretrainer.sums, reduce_retracing=True)
+        figures, losses = {}, []
+        for language, batches in self._batches.items():
+            totals = [sum(map(float, x)) for x in zip(*map(sums, batches), strict=True)]
+            loss, correct, count = totals
+            losses.append(loss / count)
+            figures[f"{language}/{ACCURACY}"] = correct / count
+            figures[f"{language}/{PERPLEXITY}"] = math.exp(min(700.0, loss / count))
+        accuracies = [value for name, value in figures.items() if name.endswith(ACCURACY)]
+        figures[f"{MEAN}/{ACCURACY}"] = sum(accuracies) / len(accuracies)
+        figures[f"{MEAN}/{PERPLEXITY}"] = math.exp(min(700.0, sum(losses) / len(losses)))
+        return figures
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures of a `MaskedEvaluation`, a line a language."""
+    lines = [f"{'':12}{'masked accuracy':>16}{'perplexity':>12}"]
+    for name in (name for name in figures if name.endswith(ACCURACY)):
+        language = name.rsplit("/", 1)[0]
+        perplexity = figures[f"{language}/{PERPLEXITY}"]
+        lines.append(f"{language:12}{figures[name]:16.1%}{perplexity:12,.1f}")
+    return "\n".join(lines)
+
+
+class HeldOutText(tf_keras.callbacks.Callback):
+    """Measures every N steps and after the last of a stage, and writes it to the run's logs.
+
+    Args:
+        evaluation: what is measured.
+        state: of the run.
+        config: how often.
+        stage: which steps these are.
+    """
+
+    def __init__(
+        self,
+        evaluation: MaskedEvaluation,
+        state: TrainingState,
+        config: PretrainingConfig,
+        stage: Stage,
+    ):
+        super().__init__()
+        self._evaluation, self._state, self._config = evaluation, state, config
+        self._last = stage.first + stage.steps
+        self._step = stage.first + state.step
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        self._step += 1
+        if self._step % self._config.evaluate_every and self._step != self._last:
+            return
+        figures = self._evaluation(self.model)
+        self._state.log(self._step, {f"held_out/{name}": x for name, x in figures.items()})
+        say(
+            f"{self._step}/{self._config.steps} - held-out masked accuracy: "
+            f"{figures[f'{MEAN}/{ACCURACY}']:.2%} - perplexity: "
+            f"{figures[f'{MEAN}/{PERPLEXITY}']:,.1f}"
+        )
+        if self._step == self._last:
+            say(table(figures))
+
+
+def _language(path: str, kind: str) -> str:
+    name = os.path.basename(path).split(".")[0]
+    if kind == TEXT:
+        return name
+    languages = name.split("-")
+    return languages[kind == TARGETS] if len(languages) == 2 else f"{name} {kind}"
+
+
+def _in_turn(iterators: list[Iterator[str]]) -> Iterator[str]:
+    """The first of each, the second of each, ... until all have ended."""
+    return (x for xs in itertools.zip_longest(*iterators) for x in xs if x is not None)
+
+
+def _rows(sentences: Iterator[str], preprocessor: Preprocessor, rows: int) -> dict[str, tf.Tensor]:
+    """At most `rows` rows, int32 [rows, seq_length]; the last one of all may be padded."""
+    room = preprocessor.seq_length - 2
+    tokens: list[int] = []
+    while len(tokens) < rows * room and (block := list(itertools.islice(sentences, 1000))):
+        for pieces in preprocessor.word_pieces(tf.constant(block)).to_list():
+            tokens += [*pieces, preprocessor.end_id] if pieces else []
+    if not tokens:
+        raise ValueError("There is no text in the held-out files of a language.")
+    tokens = tokens[: rows * room]
+    cut = [tokens[i : i + room] for i in range(0, len(tokens), room)]
+    segment = tf.ragged.constant(cut, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)
+    return preprocessor.pack([segment], preprocessor.seq_length)

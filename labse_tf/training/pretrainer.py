@@ -1,0 +1,147 @@
+"""Pretrainer: one train_step for masked and translation language modelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.layers import shape_of
+from labse_tf.encoder.masked_language_head import MaskedLanguageHead
+from labse_tf.losses.masked_language_model import DEFAULT_CHUNK_BYTES, masked_cross_entropy
+from labse_tf.optimizers.gradients import clip_by_global_norm, dense, sum_over_replicas
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Pretrainer(tf_keras.Model):
+    """An encoder and a head that predict masked word pieces (arXiv 2007.01852, section 2.3).
+
+    `compile(optimizer)` it, without a loss, and `fit` it on a dataset of what `Masking` makes, as
+    `read_masked` gives it. It works without a strategy and under MirroredStrategy and
+    MultiWorkerMirroredStrategy; its shapes are static when the dataset's are, as TPUStrategy needs.
+
+    What `fit` logs is global, over all replicas: `loss`, the mean over masked places of minus the
+    log-probability of what stood there; `masked_accuracy`, how often that had the highest one; and
+    `gradient_norm`, before clipping. A replica's loss is divided by the global number of masked
+    places.
+
+    Args:
+        encoder: the Encoder to train, made in the same strategy scope. A pooler is not part of the
+            loss and stays as it is.
+        head: by default a new one.
+        seed: of the dropout masks, which depend on seed, step and replica alone, so that a run
+            that is resumed drops what it would have dropped.
+        clip_norm: longest gradient, over all weights and replicas; 0: any.
+        chunk_bytes: most memory for logits, see `masked_cross_entropy`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: MaskedLanguageHead | None = None,
+        seed: int = 0,
+        clip_norm: float = 0.0,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    ):
+        super().__init__(name="pretrainer")
+        self.encoder = encoder
+        policy = encoder.dtype_policy.name
+        self.head = head or MaskedLanguageHead(encoder.config, policy, seed)
+        self._seed, self._clip_norm, self._chunk_bytes = seed, clip_norm, chunk_bytes
+        self._loss_metric = tf_keras.metrics.Mean(name="loss")
+        self._accuracy_metric = tf_keras.metrics.Mean(name="masked_accuracy")
+        self._norm_metric = tf_keras.metrics.Mean(name="gradient_norm")
+
+    @property
+    def metrics(self) -> list[tf_keras.metrics.Metric]:
+        return [self._loss_metric, self._accuracy_metric, self._norm_metric]
+
+    @property
+    def trained_weights(self) -> list[tf.Variable]:
+        """All of encoder and head, but for the pooler."""
+        pooler = self.encoder.pooler
+        left_out = {id(w) for w in (pooler.weights if pooler else ())}
+        return [w for w in self.trainable_weights if id(w) not in left_out]
+
+    def call(self, inputs: Batch, training: bool = False) -> tf.Tensor:
+        """Scores of all word pieces in the masked places, float32 [batch, predictions, vocab].
+
+        For looking at predictions; training never holds them all.
+        """
+        batch, predictions = shape_of(inputs["masked_lm_positions"])
+        hidden = self._hidden(inputs, training, None, self._places(inputs))
+        table = tf.cast(self.encoder.embeddings.word, hidden.dtype)
+        logits = tf.cast(tf.matmul(hidden, table, transpose_b=True), tf.float32)
+        logits = tf.nn.bias_add(logits, self.head.bias)
+        return tf.reshape(logits, [batch, predictions, self.encoder.config.vocab_size])
+
+    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        """Takes one step on a replica's share of the global batch."""
+        batch, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
+        variables = self.trained_weights
+        with tf.GradientTape() as tape:
+            loss, correct, count = self.sums(batch, training=True, seed=self._step_seed())
+            everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
+            scaled = loss / tf.maximum(everywhere, 1.0)
+        gradients = tape.gradient(scaled, variables)
+        # Of tables too: every word piece has a gradient, as a thing that could have been predicted.
+        gradients = [dense(g, v) for g, v in zip(gradients, variables, strict=True)]
+        # The loss is divided by the global number of places already.
+        gradients, norm = clip_by_global_norm(sum_over_replicas(gradients), self._clip_norm)
+        self.optimizer.apply_gradients(
+            zip(gradients, variables, strict=True), skip_gradients_aggregation=True
+        )
+        logs = self._update_metrics(loss, correct, count)
+        self._norm_metric.update_state(norm)
+        return {**logs, self._norm_metric.name: self._norm_metric.result()}
+
+    def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        """The loss without dropout."""
+        batch, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
+        return self._update_metrics(*self.sums(batch))
+
+    def sums(
+        self, batch: Batch, training: bool = False, seed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Sums over a replica's masked places: losses, correct predictions, ones."""
+        weights = tf.reshape(batch["masked_lm_weights"], [-1])
+        labels = tf.reshape(batch["masked_lm_ids"], [-1])
+        # Places that stand for none go last, where they cost nothing.
+        order = tf.argsort(weights, direction="DESCENDING", stable=True)
+        hidden = self._hidden(batch, training, seed, tf.gather(self._places(batch), order))
+        loss, correct = masked_cross_entropy(
+            hidden,
+            tf.convert_to_tensor(self.encoder.embeddings.word),
+            tf.convert_to_tensor(self.head.bias),
+            tf.gather(labels, order),
+            tf.gather(weights, order),
+            training=training,
+            chunk_bytes=self._chunk_bytes,
+        )
+        return loss, correct, tf.reduce_sum(weights)
+
+    def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, places: tf.Tensor):
+        """The head's output for places of the batch * width tokens: [places, hidden]."""
+        outputs = self.encoder(batch, training=training, dropout_seed=seed, lean=training)
+        tokens = tf.reshape(outputs["sequence_output"], [-1, self.encoder.config.hidden_size])
+        return self.head(tf.gather(tokens, places), lean=training)
+
+    def _places(self, batch: Batch) -> tf.Tensor:
+        rows, width = shape_of(batch["input_word_ids"])
+        first = tf.range(rows)[:, tf.newaxis] * width
+        return tf.reshape(batch["masked_lm_positions"] + first, [-1])
+
+    def _step_seed(self) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        seed = tf.stack([tf.constant(self._seed, tf.int32), step])
+        return tf.random.experimental.stateless_fold_in(seed, replica)
+
+    def _update_metrics(self, loss, correct, count) -> dict[str, tf.Tensor]:
+        # Metrics add up over replicas, totals and counts alike.
+        for metric, total in ((self._loss_metric, loss), (self._accuracy_metric, correct)):
+            metric.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
+        return {m.name: m.result() for m in (self._loss_metric, self._accuracy_metric)}

@@ -1,0 +1,126 @@
+"""pretrain: text and pairs in, a pre-trained encoder in a working directory out."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from labse_tf.data.masked_text import read_masked
+from labse_tf.data.masking import Masking
+from labse_tf.encoder.masked_language_head import MaskedLanguageHead
+from labse_tf.encoder.precision import POLICIES, computing_in
+from labse_tf.encoder.stacking import stack
+from labse_tf.inference.model import LaBSE
+from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.config import MEGABYTE, PretrainingConfig
+from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
+from labse_tf.training.loop import Dataset, train
+from labse_tf.training.pretrainer import Pretrainer
+from labse_tf.training.run_directory import check_stages
+from labse_tf.training.setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.training.stages import Stage
+
+
+def pretrain(
+    model: LaBSE,
+    text: Files,
+    pairs: Files,
+    config: PretrainingConfig,
+    workdir: str | os.PathLike,
+    *,
+    held_out: Files = (),
+) -> LaBSE:
+    """Trains a model by masked and translation language modelling (arXiv 2007.01852, section 2.3).
+
+    Runs under the strategy that the model was made in. With `stages` the encoder is stacked: each
+    stage is a run in a directory of its own, which begins with the layers of the last one, copied,
+    with the head as it was, a new optimizer and another warm-up. Called again with the same
+    settings it continues after the newest checkpoint of the newest stage. The checkpoints hold
+    the head as well; `python -m export.saved_model` exports the encoder.
+
+    Args:
+        model: usually a new one, as deep as the first stage or a divisor of it; made inside
+            `strategy.scope()`, if any. Its pooler is not trained.
+        text: files for masked language modelling, see `read_masked`; translation pairs will do.
+        pairs: files for translation language modelling.
+        config: how long and how.
+        workdir: the run's directory.
+        held_out: files on which masked accuracy and perplexity are measured, language by language.
+
+    Returns:
+        The model; with `stages`, the deepest one in its stead.
+
+    Raises:
+        FloatingPointError: the loss or a gradient was not finite; the last good checkpoint stays.
+        OSError: a checkpoint could not be written, as on a full disk; the last good one stays.
+        labse_tf.training.preemption.Preempted: SIGTERM came, and the run was saved to go on later.
+        ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
+            run; or the model was loaded to embed only, in bfloat16 or with another backend.
+
+    Example:
+        >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
+        >>> config = PretrainingConfig(steps=10_000, stages="3:25%,6:25%,12:50%")
+        >>> model = pretrain(model_of_3_layers, files, files, config, "run")
+        >>> model.save("pretrained")
+    """
+    strategy = strategy_of(model)
+    check_stages(workdir, bool(config.stages))
+    masking = Masking(
+        model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
+    )
+    evaluation = None
+    if held_out:
+        evaluation = MaskedEvaluation(held_out, model.preprocessor, masking)
+    settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
+    preprocessor = model.preprocessor
+
+    def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
+        batches = read_masked(
+            text,
+            pairs,
+            preprocessor,
+            masking,
+            config.batch_size,
+            tlm_share=config.tlm_share,
+            exponent=config.exponent,
+            seed=config.seed,
+            shuffle_buffer=config.shuffle_buffer,
+            static_width=config.static_width,
+            skip=skip,
+            input_context=context,
+        )
+        return batches.map(lambda batch: (batch,))
+
+    with strategy.scope():
+        head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
+        for stage in config.parsed_stages:
+            if stage.num_layers not in (None, model.encoder.config.num_layers):
+                model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
+            _run_stage(model, head, config, stage, workdir, settings, dataset, evaluation)
+    return model
+
+
+def _run_stage(
+    model: LaBSE,
+    head: MaskedLanguageHead,
+    config: PretrainingConfig,
+    stage: Stage,
+    workdir: str | os.PathLike,
+    settings: dict,
+    dataset: Dataset,
+    evaluation: MaskedEvaluation | None,
+) -> None:
+    task = Pretrainer(
+        computing_in(model.encoder, config.precision),
+        head,
+        config.seed,
+        clip_norm=config.clip_norm,
+        chunk_bytes=config.logits_mb * MEGABYTE,
+    )
+    optimizer = AdamW(rate_of(config, stage), config.weight_decay)
+    optimizer.build(task.trained_weights)
+    task.compile(optimizer)
+    state = state_of(model, optimizer, config, stage, workdir, settings, {"head": head})
+    callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
+    train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)

@@ -1,0 +1,188 @@
+"""What a training run keeps in its working directory, and how it is read back.
+
+WORKDIR/config.json     the run's settings: a run started again must have the same; and versions
+WORKDIR/vocab.txt       a copy of the vocabulary
+WORKDIR/checkpoints/    encoder and optimizer, the newest few; the step is in the name
+WORKDIR/best/           the encoder that did best on held-out pairs, if there are any
+WORKDIR/logs/           for TensorBoard
+WORKDIR/stage-N/        all of this for each stage of a run that has several
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import shutil
+import sys
+from typing import Any
+
+import tensorflow as tf
+
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.freezing import weights_to_train
+from labse_tf.encoder.masked_language_head import MaskedLanguageHead
+from labse_tf.encoder.weights import unfilled_encoder
+from labse_tf.inference.model import LaBSE
+from labse_tf.release.saved_model import read_weights
+from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.version import __version__
+
+RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
+BEST = os.path.join("best", "encoder")
+_NOT_COMPARED = ("system",)
+_PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
+
+
+def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
+    """Reads the model of a training run, at its newest checkpoint or at `step`.
+
+    Of a run with `patience` it is the one that did best on held-out pairs, if no step is given;
+    else of one with a moving average, that. Of a run of several stages it is the newest one that
+    has a checkpoint, and `step` counts within it.
+
+    Raises:
+        FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
+        ValueError: the checkpoint does not fit the run's configuration.
+    """
+    workdir, run, checkpoint = _checkpoint(workdir, step)
+    settings = run["settings"]
+    encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
+    read_weights(checkpoint, encoder=encoder)
+    best = os.path.join(workdir, BEST)
+    if settings.get("patience") and step is None and os.path.exists(f"{best}.index"):
+        read_weights(best, encoder=encoder)
+    elif settings.get("ema_decay"):
+        frozen = {
+            name: settings[name]
+            for name in ("freeze_embeddings", "freeze_layers")
+            if name in settings
+        }
+        averaged = {w.name.removesuffix(":0"): w for w in weights_to_train(encoder, **frozen)}
+        read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
+    vocab_file = os.path.join(workdir, VOCABULARY_FILE)
+    return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
+
+
+def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLanguageHead:
+    """Reads the head of a run of pre-training; the arguments are those of `load_run`.
+
+    Raises:
+        FileNotFoundError: as of `load_run`.
+        ValueError: the run is one of translation ranking, which has no head.
+    """
+    workdir, run, checkpoint = _checkpoint(workdir, step)
+    if "mask_rate" not in run["settings"]:
+        raise ValueError(
+            f"{workdir!r} holds a run of translation ranking, which has no head for masked word "
+            "pieces. Only training.pretrain trains one."
+        )
+    head = MaskedLanguageHead(EncoderConfig(**run["encoder"]))
+    read_weights(checkpoint, head=head)
+    return head
+
+
+def check_stages(workdir: str | os.PathLike, several: bool) -> None:
+    """Raises ValueError if a directory holds a run of one stage and it is to be several, or not."""
+    kinds = {False: RUN_FILE, True: os.path.join("stage-1", RUN_FILE)}
+    if os.path.exists(os.path.join(workdir, kinds[not several])):
+        raise ValueError(
+            f"{os.fspath(workdir)!r} holds a run {'without' if several else 'with'} `stages`. "
+            "Start it with the same settings to continue it, or choose another working directory."
+        )
+
+
+def stages_in(workdir: str) -> list[str]:
+    """Directories of a run's stages that have a checkpoint, in order."""
+    found = []
+    for number in itertools.count(1):
+        path = os.path.join(workdir, f"stage-{number}")
+        if not tf.train.latest_checkpoint(os.path.join(path, CHECKPOINTS)):
+            return found
+        found.append(path)
+
+
+def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict, str]:
+    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint."""
+    workdir = os.fspath(workdir)
+    if stages := stages_in(workdir):
+        workdir = stages[-1]
+    run_file = os.path.join(workdir, RUN_FILE)
+    if not os.path.isfile(run_file):
+        raise FileNotFoundError(f"{workdir!r} holds no training run: there is no {RUN_FILE}.")
+    with open(run_file, encoding="utf-8") as file:
+        run = json.load(file)
+    directory = os.path.join(workdir, CHECKPOINTS)
+    state = tf.train.get_checkpoint_state(directory)
+    paths = list(state.all_model_checkpoint_paths) if state else []
+    steps = {int(path.rsplit("-", 1)[1]): path for path in paths}
+    if not steps or (step is not None and step not in steps):
+        raise FileNotFoundError(
+            f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "
+            f"it has those of steps {sorted(steps)}."
+        )
+    return workdir, run, steps[max(steps) if step is None else step]
+
+
+def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
+    """What config.json holds: all that must be the same when the run is started again, and how
+    the run came about."""
+    preprocessor = model.preprocessor
+    with open(preprocessor.vocab_file, "rb") as file:
+        checksum = hashlib.sha256(file.read()).hexdigest()
+    run = {
+        "encoder": dataclasses.asdict(model.encoder.config),
+        "preprocessor": {
+            "seq_length": preprocessor.seq_length,
+            "lower_case": preprocessor.lower_case,
+        },
+        "vocabulary_sha256": checksum,
+        "settings": settings,
+        "system": {
+            "command": sys.argv,
+            "labse_tf": __version__,
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in _PACKAGES},
+        },
+    }
+    return json.loads(json.dumps(run))  # tuples become lists, as in the file
+
+
+def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
+    run_file = os.path.join(workdir, RUN_FILE)
+    if not os.path.exists(run_file):
+        return
+    with open(run_file, encoding="utf-8") as file:
+        before = json.load(file)
+    for about in _NOT_COMPARED:
+        before[about] = run[about]
+    if differences := _differences(before, run):
+        raise ValueError(
+            f"{workdir!r} holds a run of other settings: {'; '.join(differences)}. Start it "
+            "with the same settings to continue it, or choose another working directory."
+        )
+
+
+def write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
+    run_file = os.path.join(workdir, RUN_FILE)
+    if os.path.exists(run_file):
+        return
+    os.makedirs(workdir, exist_ok=True)
+    shutil.copyfile(vocab_file, os.path.join(workdir, VOCABULARY_FILE))
+    with open(run_file + ".unfinished", "w", encoding="utf-8") as file:
+        json.dump(run, file, indent=2)
+    os.replace(run_file + ".unfinished", run_file)
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted(before.keys() | now.keys())
+            for line in _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if before == now else [f"{name} was {before!r}, now {now!r}"]

@@ -1,0 +1,136 @@
+"""Flags of the programs come from dataclasses, and come back as them."""
+
+import argparse
+import dataclasses
+import typing
+
+import pytest
+
+from labse_tf.commands.flags import add_flags, from_flags, run_program
+from labse_tf.encoder.config import EncoderConfig
+from labse_tf.preparation.options import PreparationOptions
+from labse_tf.training.config import FineTuningConfig, PretrainingConfig
+from training.start import add_start, read_config
+
+# Where the default's successor would be refused; a default, where two options exclude each other.
+OTHERS = {
+    "stages": "2:40%,4:60%",
+    "precision": "bfloat16",
+    "format": "tsv",
+    "pooling": "mean",
+    "activation": "relu",
+    "hidden_size": 24,
+    "num_heads": 3,
+    "tlm_share": 0.25,
+    "row_sparse": False,
+    "ema_decay": 0.0,
+    "min_score": -1.0,
+}
+CONFIGS = [FineTuningConfig, PretrainingConfig, EncoderConfig, PreparationOptions]
+
+
+def other(field, hint):
+    if field.name in OTHERS:
+        return OTHERS[field.name]
+    if hint is bool:
+        return not field.default
+    if field.default is dataclasses.MISSING:
+        return 1234
+    return {int: lambda x: x + 1, float: lambda x: x / 2, str: lambda x: x + "x"}[hint](
+        field.default
+    )
+
+
+def values_unlike_the_defaults(kind):
+    hints = typing.get_type_hints(kind)
+    return {f.name: other(f, hints[f.name]) for f in dataclasses.fields(kind)}
+
+
+def as_flags(values):
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+        else:
+            yield f"--{flag}={value}"
+
+
+@pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
+def test_round_trip(kind):
+    parser = argparse.ArgumentParser()
+    add_flags(parser, kind)
+    values = values_unlike_the_defaults(kind)
+    flags = parser.parse_args(list(as_flags(values)))
+    assert dataclasses.asdict(kind(**from_flags(flags, kind))) == values
+    # A field that is forgotten, or another one's, would show in one of these.
+    for name, value in values.items():
+        if name in ("vocab_size", "num_heads"):  # without default; 3 heads need the width
+            continue
+        given = [] if kind is not EncoderConfig else ["--vocab-size=1234"]
+        expected = {} if kind is not EncoderConfig else {"vocab_size": 1234}
+        flags = parser.parse_args([*given, *as_flags({name: value})])
+        assert kind(**from_flags(flags, kind)) == kind(**{**expected, name: value}), name
+
+
+@pytest.mark.parametrize("kind", [FineTuningConfig, PretrainingConfig])
+def test_help_has_each_field_and_its_default(kind):
+    parser = argparse.ArgumentParser()
+    add_flags(parser, kind)
+    text = " ".join(parser.format_help().split())
+    for field in dataclasses.fields(kind):
+        assert f"{field.metadata['help']} (default: {field.default})" in text
+
+
+def test_help_of_translation_ranking_has_the_papers_recipe():
+    parser = argparse.ArgumentParser(prog="x")
+    add_start(parser, FineTuningConfig, init="")
+    text = " ".join(parser.format_help().split())
+    for said in [
+        "pairs of a global batch, over all replicas; the paper: 4,096 (default: 256)",
+        "subtracted from a pair's cosine; the paper: 0.3 (default: 0.3)",
+        "highest learning rate of AdamW; the paper: 1e-3; Model Garden: 1e-4 (default: 5e-05)",
+        "updates, each of a global batch; the paper: 50,000 (default: 10000)",
+        "Model Garden: 100 (default: ",
+        "(default: 128; the paper: 128; Model Garden: 32)",
+    ]:
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "depth", "static"),
+    [
+        ([], None, False),
+        (["--num-layers=3"], 3, False),
+        (["--stages=1:50%,3:50%"], 1, False),
+        (["--stages=1:50%,3:50%", "--num-layers=1"], 1, False),
+        (["--tpu=local"], None, True),
+        (["--static-width"], None, True),
+    ],
+)
+def test_what_flags_say_of_one_another(arguments, depth, static):
+    parser = argparse.ArgumentParser()
+    add_start(parser, FineTuningConfig, init="")
+    flags = parser.parse_args(["--workdir=x", "--vocab=y", *arguments])
+    config = read_config(parser, flags, FineTuningConfig)
+    assert (flags.num_layers, config.static_width) == (depth, static)
+
+
+def test_stages_and_another_depth_are_refused(capsys):
+    parser = argparse.ArgumentParser()
+    add_start(parser, FineTuningConfig, init="")
+    flags = parser.parse_args(
+        ["--workdir=x", "--vocab=y", "--stages=1:50%,3:50%", "--num-layers=3"]
+    )
+    with pytest.raises(SystemExit):
+        read_config(parser, flags, FineTuningConfig)
+    assert "--stages says the depths; drop --num-layers" in capsys.readouterr().err
+
+
+def test_errors_are_one_line_and_status_2(capsys):
+    def fail(arguments):
+        raise ValueError("no such thing")
+
+    with pytest.raises(SystemExit) as end:
+        run_program(fail)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: no such thing\n"

@@ -1,0 +1,140 @@
+"""Gradients that are written out, against the formulas and against TensorFlow's own."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.stats import norm
+
+from labse_tf import Encoder
+from labse_tf.encoder import custom_gradients
+from labse_tf.encoder.layers import LayerNorm
+from labse_tf.encoder.unpadding import Packing
+from tests.encoder.test_encoder import CONFIG, packed, randomised
+
+CASES = {
+    "padding": packed(),
+    "no padding": packed(lengths=(6, 6, 6), width=6),
+    "many tokens": packed(lengths=tuple(range(1, 17)) * 6, width=16),
+    "many, no padding": packed(lengths=(16,) * 40, width=16),
+    "a hole, and no [CLS]": packed(),
+}
+_mask = CASES["a hole, and no [CLS]"]["input_mask"].numpy()
+_mask[2, 3] = _mask[3, 0] = 0
+CASES["a hole, and no [CLS]"]["input_mask"] = tf.constant(_mask)
+
+
+def value_and_gradients(encoder, inputs, **options):
+    direction = np.random.default_rng(0).normal(size=[encoder.config.hidden_size, 1])
+    with tf.GradientTape() as tape:
+        pooled = encoder(inputs, **options)["default"]
+        loss = tf.reduce_sum(tf.matmul(pooled, tf.constant(direction, tf.float32)))
+    gradients = tape.gradient(loss, encoder.trainable_variables)
+    return pooled.numpy(), [tf.convert_to_tensor(g).numpy() for g in gradients]
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("case", CASES)
+def test_an_encoder_has_the_same_ones(case, pooling):
+    """Also with dropout, which is of the seed and the layout of the tokens alone."""
+    config = dataclasses.replace(CONFIG, num_layers=2, pooling=pooling, dropout=0.2)
+    encoder = randomised(Encoder(config))
+    for pooled_only, training in itertools.product((False, True), repeat=2):
+        options = dict(pooled_only=pooled_only, training=training, dropout_seed=tf.constant([1, 2]))
+        plain, expected = value_and_gradients(encoder, CASES[case], **options)
+        lean, gradients = value_and_gradients(encoder, CASES[case], lean=True, **options)
+        np.testing.assert_allclose(lean, plain, atol=1e-5)
+        for ours, tensorflows, weight in zip(
+            gradients, expected, encoder.trainable_variables, strict=True
+        ):
+            bound = 2e-5 * max(1, np.abs(tensorflows).max())
+            np.testing.assert_allclose(ours, tensorflows, atol=bound, err_msg=weight.name)
+
+
+def test_a_filler_for_all_padding_and_none_without():
+    for case, inputs in CASES.items():
+        packing = Packing.of(inputs["input_mask"])
+        kept = inputs["input_mask"].numpy() > 0
+        kept[:, 0] = True
+        places, rows = packing.places.numpy(), packing.rows.numpy()
+        count = kept.sum()
+        np.testing.assert_array_equal(places[:count], np.flatnonzero(kept))
+        np.testing.assert_array_equal(rows[kept], np.arange(count))
+        if kept.all():
+            assert len(places) == count
+        else:
+            assert len(places) > count and not kept.reshape(-1)[places[count:]].any()
+            assert set(rows[~kept]) == {len(places) - 1}
+            assert len(places) % 64 == 0 if "many" in case else len(places) == count + 1
+
+
+def test_an_empty_batch():
+    nothing = {name: x[:0] for name, x in packed().items()}
+    encoder = Encoder(CONFIG)
+    assert encoder(nothing, pooled_only=True)["default"].shape == (0, CONFIG.hidden_size)
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(tf.float32, 1e-6), (tf.bfloat16, 2e-2)])
+def test_gelu_by_the_normal_distribution(dtype, atol):
+    """The derivative of x Phi(x) is Phi(x) + x phi(x)."""
+    x = tf.cast(tf.linspace(-6.0, 6.0, 101), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = custom_gradients.gelu(x)
+    slope = tape.gradient(y, x, tf.fill([101], tf.cast(2.0, dtype)))
+    assert y.dtype == slope.dtype == dtype
+    points = tf.cast(x, tf.float64).numpy()
+    np.testing.assert_allclose(tf.cast(y, tf.float64), points * norm.cdf(points), atol=atol)
+    expected = 2 * (norm.cdf(points) + points * norm.pdf(points))
+    np.testing.assert_allclose(tf.cast(slope, tf.float64), expected, atol=2 * atol)
+
+
+def test_layer_norm_as_tensorflow_derives_it():
+    rng = np.random.default_rng(0)
+    layer = LayerNorm(CONFIG)
+    layer.scale.assign(rng.normal(size=CONFIG.hidden_size))
+    layer.offset.assign(rng.normal(size=CONFIG.hidden_size))
+    x = tf.constant(rng.normal(size=[50, CONFIG.hidden_size]) * 3 + 1, tf.float32)
+    dy = tf.constant(rng.normal(size=x.shape), tf.float32)
+    found = []
+    for lean in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, lean)
+        found.append([y, *tape.gradient(y, [x, layer.scale, layer.offset], dy)])
+    for plain, lean in zip(*found, strict=True):
+        np.testing.assert_allclose(lean, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [[1], [3], [7, 5], [64, 4], [2, 3, 5, 7]])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_dropout_scales_what_it_keeps_and_its_gradient(shape, dtype):
+    @tf.function(input_signature=[tf.TensorSpec([None] * len(shape), dtype)])
+    def of_unknown_shape(x):
+        return custom_gradients.dropout(x, 0.5, tf.constant([1, 2]))
+
+    x = tf.ones(shape, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = custom_gradients.dropout(x, 0.5, tf.constant([1, 2]))
+    np.testing.assert_array_equal(tape.gradient(y, x, 3 * x), 3 * y)
+    np.testing.assert_array_equal(of_unknown_shape(x), y)
+    assert set(np.unique(tf.cast(y, tf.float32))) <= {0, 2}
+
+
+def test_dropout_never_drops_all_or_nothing():
+    x = tf.ones([100_000])
+    for rate, dropped in [(1e-9, 1), (0.999999, 255), (0.25, 64)]:
+        y = custom_gradients.dropout(x, rate, tf.constant([3, 4])).numpy()
+        share = dropped / 256
+        # 5 standard errors of a share of 100,000.
+        assert np.mean(y == 0) == pytest.approx(share, abs=5 * (share * (1 - share) / 1e5) ** 0.5)
+        np.testing.assert_allclose(y[y > 0], 1 / (1 - share), rtol=1e-6)
+
+
+def test_other_seeds_drop_others():
+    x = tf.ones([1000])
+    draws = [custom_gradients.dropout(x, 0.5, tf.constant(s)).numpy() for s in ([1, 2], [1, 3])]
+    assert np.mean(draws[0] == draws[1]) == pytest.approx(0.5, abs=0.1)

@@ -1,0 +1,147 @@
+"""What is measured is recorded, with what failed; and labse evaluate end to end."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+import labse_tf
+from labse_tf.evaluation import Mining, Retrieval, Tatoeba
+from labse_tf.evaluation.fingerprint import fingerprint
+from labse_tf.evaluation.recorder import shown
+from labse_tf.evaluation.results import failures, measure
+from tests.evaluation.test_mining import mining_set
+from tests.planted import planted, translations, write
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three languages, of which French has a line too few."""
+    texts, table = translations(["eng", "deu", "fra", "jpn"], 30, noise=0.3)
+    texts["jpn"][0] = "駅はどこですか"
+    table["駅はどこですか"] = table["jpn 0"]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for code, lines in texts.items():
+        write(folder / f"{code}.txt", lines[:-1] if code == "fra" else lines)
+    return folder, planted(table)
+
+
+def test_a_broken_language_stops_nothing_else(three, tmp_path, capsys):
+    folder, encode = three
+    output = tmp_path / "results.json"
+    results = measure(
+        encode, [(Retrieval(), folder)], model={"name": "m"}, output=output, show_figures=True
+    )
+    assert json.loads(output.read_text(encoding="utf-8")) == results
+    (benchmark,) = results["benchmarks"]
+    assert benchmark["figures"]["deu/P@1 to eng"] > 0.9
+    assert benchmark["figures"]["jpn/P@1 to eng"] > 0.9
+    assert not any(key.startswith(("fra", "mean")) for key in benchmark["figures"])
+    (failed,) = failures(results)
+    assert failed.startswith("retrieval, fra: ") and "29" in failed and "30" in failed
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["retrieval", code] for code in ("deu", "fra", "jpn")
+    ]
+    assert "failed: " in lines[1] and "P@1 to eng 100.0" in lines[0]
+
+
+def test_what_was_measured_can_be_told(three, tmp_path):
+    folder, encode = three
+    results = measure(encode, [(Retrieval(languages=("jpn",)), folder)], model={"name": "m"})
+    (benchmark,) = results["benchmarks"]
+    assert benchmark["options"]["languages"] == ["jpn"]
+    assert benchmark["data"]["files"] == {
+        name: "sha256:" + hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("eng.txt", "jpn.txt")
+    }
+    assert benchmark["scripts"] == {"jpn": "Latin"}  # "jpn 1" and so on, but for one
+    assert results["system"]["labse_tf"] == labse_tf.__version__
+    assert results["system"]["numpy"] == np.__version__
+    found = measure(
+        lambda s: np.eye(len(s), 1000), [(Tatoeba(languages=("kor", "cmn")), None)], model={}
+    )
+    (benchmark,) = found["benchmarks"]
+    assert benchmark["scripts"] == {"kor": "Hangul", "cmn": "Han"}
+    assert benchmark["figures"]["kor/accuracy"] == 1
+    assert benchmark["published"] == {}
+
+
+def test_published_figures_stand_beside_the_group():
+    found = measure(lambda s: np.eye(len(s), 1000), [(Tatoeba(), None)], model={})
+    (benchmark,) = found["benchmarks"]
+    assert benchmark["published"] == {
+        "mean of 112 (all)/accuracy": {"LaBSE": 0.837, "LASER": 0.655}
+    }
+    assert benchmark["figures"]["mean of 112 (all)/accuracy"] == 1
+    assert len(benchmark["figures"]) == 3 * (112 + 4)
+
+
+def test_finished_work_is_written_before_an_interrupt(three, tmp_path):
+    folder, encode = three
+    asked = []
+
+    def interrupted(sentences):
+        asked.append(sentences[0])
+        if sentences[0].startswith("駅"):
+            raise KeyboardInterrupt
+        return encode(sentences)
+
+    output = tmp_path / "results.json"
+    with pytest.raises(KeyboardInterrupt):
+        measure(interrupted, [(Retrieval(), folder)], model={}, output=output)
+    (benchmark,) = json.loads(output.read_text())["benchmarks"]
+    assert "deu/P@1 to eng" in benchmark["figures"]
+    assert benchmark["failures"]["retrieval"] == "KeyboardInterrupt"
+
+
+def test_curves_are_recorded(tmp_path):
+    _, table, _ = mining_set(tmp_path, "de-en", 0)
+    results = measure(planted(table), [(Mining(), tmp_path)], model={})
+    (benchmark,) = results["benchmarks"]
+    assert len(benchmark["curves"]) == 6
+    curve = benchmark["curves"]["de-en, ratio, mutual"]
+    best = benchmark["figures"]["de-en, ratio, mutual/best F1"]
+    assert best - 0.05 < max(curve["F1"]) <= best
+
+
+def test_nothing_is_measured_if_a_later_directory_is_wrong(three, tmp_path):
+    folder, _ = three
+
+    def never(sentences):
+        raise AssertionError("was called")
+
+    with pytest.raises(FileNotFoundError, match=r"mining has no directory .*absent"):
+        measure(never, [(Retrieval(), folder), (Mining(), tmp_path / "absent")], model={})
+    (tmp_path / "old.json").write_text("kept")
+    with pytest.raises(FileExistsError, match=r"old\.json"):
+        measure(never, [(Retrieval(), folder)], model={}, output=tmp_path / "old.json")
+    assert (tmp_path / "old.json").read_text() == "kept"
+
+
+def test_fingerprint_is_of_config_vocabulary_and_weights(vocab_file, vocab_size, tmp_path):
+    def model(seed, **shape):
+        import tf_keras
+
+        tf_keras.utils.set_random_seed(seed)
+        config = labse_tf.EncoderConfig(
+            vocab_size, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16, **shape
+        )
+        return labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file), labse_tf.Encoder(config))
+
+    one = model(0)
+    assert fingerprint(one) == fingerprint(model(0))
+    one.save(tmp_path / "release")
+    assert fingerprint(labse_tf.load(tmp_path / "release")) == fingerprint(one)
+    assert len({fingerprint(m) for m in (one, model(1), model(0, activation="relu"))}) == 3
+    variable = one.encoder.trainable_variables[-1]
+    before = fingerprint(one)
+    variable.assign(variable + 1e-6)
+    assert fingerprint(one) != before
+
+
+def test_figures_are_shown_in_percent_but_for_thresholds():
+    assert shown("F1", 0.12345) == "12.3"
+    assert shown("best threshold", 1.23456) == "1.2346"

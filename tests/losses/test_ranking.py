@@ -1,0 +1,124 @@
+"""The loss against closed forms; what replicas do with it is in test_replicas.py."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from labse_tf import AdditiveMarginRankingLoss, gather_across_replicas
+from labse_tf.losses.ranking import token_fingerprint
+
+
+def fingerprints(*keys):
+    return tf.constant([[key, key] for key in keys], tf.int32)
+
+
+def softplus(x):
+    return math.log1p(math.exp(x))
+
+
+# Cosines of these pairs (the lengths do not matter):
+#             y1 = (1, 0)   y2 = (0.6, 0.8)
+# x1 = (1, 0)      1             0.6
+# x2 = (0, 1)      0             0.8
+X = tf.constant([[3.0, 0.0], [0.0, 0.5]])
+Y = tf.constant([[1.0, 0.0], [6.0, 8.0]])
+KEYS = fingerprints(1, 2), fingerprints(3, 4)
+
+
+def test_two_by_two_by_hand():
+    # margin 0.3, scale 2. -log(e^a / (e^a + e^b)) = softplus(b - a).
+    # x1: own 2 (1 - 0.3) = 1.4, other 2 * 0.6 = 1.2 -> softplus(-0.2)
+    # x2: own 2 (0.8 - 0.3) = 1.0, other 0            -> softplus(-1.0)
+    # y1: own 1.4, other 2 * 0 = 0                    -> softplus(-1.4)
+    # y2: own 1.0, other 2 * 0.6 = 1.2                -> softplus(0.2)
+    forward = (softplus(-0.2) + softplus(-1.0)) / 2
+    backward = (softplus(-1.4) + softplus(0.2)) / 2
+    both = AdditiveMarginRankingLoss(margin=0.3, scale=2.0)
+    one = AdditiveMarginRankingLoss(margin=0.3, scale=2.0, bidirectional=False)
+    loss, negatives = both(X, Y, *KEYS)
+    assert float(loss) == pytest.approx(forward + backward, abs=1e-6)
+    assert float(negatives) == 1.0
+    assert float(one(X, Y, *KEYS)[0]) == pytest.approx(forward, abs=1e-6)
+    assert float(one(Y, X, *KEYS)[0]) == pytest.approx(backward, abs=1e-6)
+
+
+def test_gradient_of_the_two_by_two_by_hand():
+    # One direction, y fixed and of unit length, x1 of length 3 along (1, 0): the gradient with
+    # respect to x1 lies across x1, so it is (0, d phi-gradient / |x1|).
+    # dL/dphi(x1,y1) = -s/N (1 - p), dL/dphi(x1,y2) = s/N p', with p' = sigmoid(-0.2) = 1 - p.
+    # Across x1, y1 has 0 and y2 has 0.8: dL/dx1 = (0, 2/2 * sigmoid(-0.2) * 0.8 / 3).
+    loss = AdditiveMarginRankingLoss(margin=0.3, scale=2.0, bidirectional=False)
+    with tf.GradientTape() as tape:
+        tape.watch(X)
+        value, _ = loss(X, Y, *KEYS)
+    expected = 0.8 / 3 / (1 + math.exp(0.2))
+    np.testing.assert_allclose(tape.gradient(value, X)[0], [0.0, expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("same", ["source", "target"])
+def test_duplicates_are_no_negatives(same):
+    # Three pairs; the first and third have the same source (or target), so neither is ranked
+    # against the other: the first sees only the second, the second both, the third the second.
+    x = np.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])
+    y = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    m, s = 0.2, 3.0
+    phi = x @ y.T
+    allowed = {0: [1], 1: [0, 2], 2: [1]}
+
+    def direction(phi):
+        own = [s * (phi[i, i] - m) for i in range(3)]
+        others = [[s * phi[i, n] for n in allowed[i]] for i in range(3)]
+        return sum(-o + math.log(sum(map(math.exp, [o, *e]))) for o, e in zip(own, others)) / 3
+
+    keys = [fingerprints(1, 2, 1), fingerprints(3, 4, 5)]
+    if same == "target":
+        keys = keys[::-1]
+    args = tf.constant(x, tf.float32), tf.constant(y, tf.float32), *keys
+    loss, negatives = AdditiveMarginRankingLoss(m, s)(*args)
+    assert float(loss) == pytest.approx(direction(phi) + direction(phi.T), abs=1e-6)
+    assert float(negatives) == pytest.approx(4 / 3)
+    unmasked = AdditiveMarginRankingLoss(m, s, mask_duplicates=False)(*args[:2])
+    assert float(unmasked[1]) == 2.0
+    assert float(unmasked[0]) > float(loss) + 0.1
+
+
+def test_fingerprints_are_equal_for_equal_sentences_alone():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 500_000, [2000, 12]).astype(np.int32)
+    lengths = rng.integers(2, 13, [2000])
+    mask = (np.arange(12) < lengths[:, None]).astype(np.int32)
+    prints = token_fingerprint(tf.constant(ids), tf.constant(mask)).numpy()
+    assert len(np.unique(prints, axis=0)) == len({tuple(i[m > 0]) for i, m in zip(ids, mask)})
+    # Other padding, other width: the same sentence.
+    wide = np.pad(ids * mask, [[0, 0], [0, 8]], constant_values=77)
+    wide_mask = np.pad(mask, [[0, 0], [0, 8]])
+    np.testing.assert_array_equal(token_fingerprint(wide, wide_mask), prints)
+    # The same words in another order, or one more [PAD]-like id 0, are another sentence.
+    a, b, c = token_fingerprint(
+        tf.constant([[5, 7, 0], [7, 5, 0], [5, 7, 0]]),
+        tf.constant([[1, 1, 0], [1, 1, 0], [1, 1, 1]]),
+    ).numpy()
+    assert tuple(a) != tuple(b) and tuple(a) != tuple(c)
+
+
+def test_without_a_strategy_gathering_is_the_identity():
+    np.testing.assert_array_equal(gather_across_replicas(X), X)
+
+
+def test_cross_replica_context_is_refused():
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        with pytest.raises(RuntimeError, match="cross-replica context"):
+            gather_across_replicas(X)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"`margin` \(=-1\)"):
+        AdditiveMarginRankingLoss(margin=-1)
+    with pytest.raises(ValueError, match=r"`scale` \(=0\)"):
+        AdditiveMarginRankingLoss(scale=0)
+    with pytest.raises(ValueError, match=r"\(2, 2\).*\(1, 2\)"):
+        AdditiveMarginRankingLoss()(X, Y[:1], *KEYS)
+    with pytest.raises(ValueError, match="needs the fingerprints of all"):
+        AdditiveMarginRankingLoss()(X, Y)

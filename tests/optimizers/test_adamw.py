@@ -1,0 +1,134 @@
+"""AdamW with row-sparse updates: against Keras' dense one, and by hand for what comes and goes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from labse_tf.optimizers.adamw import AdamW
+from labse_tf.optimizers.gradients import clip_by_global_norm, distinct_rows, sum_over_replicas
+from labse_tf.optimizers.schedules import WarmupLinearDecay
+
+ROWS, DIM, STEPS, DECAY = 7, 3, 6, 0.1
+
+
+def table(name="table"):
+    values = np.random.default_rng(0).normal(size=[ROWS, DIM])
+    return tf.Variable(values, dtype=tf.float32, name=name)
+
+
+def gradients(rows_of_step):
+    """For each step its rows, some of them twice, and a gradient for each."""
+    rng = np.random.default_rng(1)
+    for rows in rows_of_step:
+        rows = np.array([*rows, *rows[:2]], np.int32)
+        yield rows, rng.normal(size=[len(rows), DIM]).astype(np.float32)
+
+
+def slices(rows, values):
+    values, rows = tf.convert_to_tensor(values), tf.convert_to_tensor(rows)
+    return tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
+
+
+def summed(rows, values):
+    dense = np.zeros([ROWS, DIM], np.float32)
+    np.add.at(dense, rows, values)
+    return dense
+
+
+def test_every_row_in_every_step_is_dense_adamw():
+    rate = WarmupLinearDecay(0.05, 2, STEPS)
+    ours, theirs = table(), table()
+    sparse = AdamW(rate, DECAY, tables=["table"])
+    dense = tf_keras.optimizers.AdamW(rate, DECAY, epsilon=1e-6)
+    orders = [np.random.default_rng(i).permutation(ROWS) for i in range(STEPS)]
+    for rows, values in gradients(orders):
+        clipped, _ = clip_by_global_norm(sum_over_replicas([slices(rows, values)]), 1.5)
+        sparse.apply_gradients([(clipped[0], ours)])
+        expected, _ = tf.clip_by_global_norm([summed(rows, values)], 1.5)
+        dense.apply_gradients([(expected[0], theirs)])
+    before = ours.numpy()
+    np.testing.assert_allclose(before, theirs, atol=1e-6)
+    sparse.settle()  # nothing is put off
+    np.testing.assert_array_equal(ours, before)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_rows_that_come_and_go(graph):
+    """Each row's own AdamW in NumPy; decay and average of every step, whether it occurs or not."""
+    rate = WarmupLinearDecay(0.05, 2, STEPS)
+    ours = table()
+    optimizer = AdamW(rate, DECAY, ema_decay=0.8, tables=["table"])
+    optimizer.build([ours])
+    value = ours.numpy().astype(np.float64)
+    average, first, second = value.copy(), np.zeros_like(value), np.zeros_like(value)
+    count = np.zeros(ROWS, int)
+    waiting = np.ones(ROWS)  # decay of the steps since a row occurred
+    steps = [[0, 1, 2], [3, 2], [0, 1], [5, 2], [0, 3], [2, 1]]  # 4 and 6 never, 5 once
+
+    def apply(rows, values):
+        optimizer.apply_gradients(zip(sum_over_replicas([slices(rows, values)]), [ours]))
+
+    apply = tf.function(apply, reduce_retracing=True) if graph else apply
+    for step, (rows, values) in enumerate(gradients(steps)):
+        apply(tf.constant(rows), tf.constant(values)) if graph else apply(rows, values)
+        r, g = float(rate(step)), summed(rows, values)
+        waiting *= 1 - r * DECAY
+        for row in sorted(set(rows)):
+            count[row] += 1
+            first[row] = 0.9 * first[row] + 0.1 * g[row]
+            second[row] = 0.999 * second[row] + 0.001 * g[row] ** 2
+            own = r * np.sqrt(1 - 0.999 ** count[row]) / (1 - 0.9 ** count[row])
+            value[row] = value[row] * waiting[row]
+            value[row] -= own * first[row] / (np.sqrt(second[row]) + 1e-6)
+            waiting[row] = 1
+        average = 0.8 * average + 0.2 * value
+        np.testing.assert_allclose(ours, value, atol=1e-5)
+    optimizer.settle()
+    np.testing.assert_allclose(ours, value * waiting[:, None], atol=1e-5)
+    np.testing.assert_allclose(optimizer.averages["table"], average, atol=1e-5)
+
+
+def test_an_average_of_dense_weights():
+    weight = tf.Variable([1.0, -2.0], name="kernel")
+    optimizer = AdamW(0.1, ema_decay=0.9)
+    average = np.array([1.0, -2.0])
+    for _ in range(3):
+        optimizer.apply_gradients([(tf.constant([0.5, 1.0]), weight)])
+        average = 0.9 * average + 0.1 * weight.numpy()
+    np.testing.assert_allclose(optimizer.averages["kernel"], average, atol=1e-6)
+    assert np.abs(average - weight.numpy()).max() > 0.1
+
+
+def test_rows_are_summed_before_their_norm_is_taken():
+    rows, values = np.array([4, 1, 4, 4], np.int32), np.ones([4, DIM], np.float32)
+    once = distinct_rows(slices(rows, values))
+    np.testing.assert_array_equal(once.indices, [4, 1])
+    np.testing.assert_array_equal(once.values, [[3.0] * DIM, [1.0] * DIM])
+    # |g| = sqrt(3 * 9 + 3 * 1), and not sqrt(4 * 3).
+    clipped, norm = clip_by_global_norm([once, tf.constant([6.0])], 1.0)
+    assert float(norm) == pytest.approx(np.sqrt(30 + 36))
+    np.testing.assert_allclose(clipped[0].values[0], 3 / np.sqrt(66), rtol=1e-6)
+    np.testing.assert_allclose(clipped[1], 6 / np.sqrt(66), rtol=1e-6)
+    (free, _), long = clip_by_global_norm([once, tf.constant([6.0])], 100.0)
+    np.testing.assert_array_equal(free.values, once.values)
+    assert float(long) == pytest.approx(float(norm))
+
+
+def test_a_sparse_gradient_of_what_is_no_table():
+    ours, theirs = table(), table()
+    optimizer, other = AdamW(0.1, DECAY), AdamW(0.1, DECAY)
+    for rows, values in gradients([[0, 1], [2, 3]]):
+        optimizer.apply_gradients([(slices(rows, values), ours)])
+        other.apply_gradients([(tf.constant(summed(rows, values)), theirs)])
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+def test_unknown_tables():
+    with pytest.raises(ValueError, match=r"`tables` has \['tabel'\].*\['table'\]"):
+        AdamW(0.1, tables=["tabel"]).build([table()])
+
+
+def test_config_round_trip():
+    optimizer = AdamW(0.1, 0.01, 0.9, tables=["table"])
+    assert AdamW.from_config(optimizer.get_config()).get_config() == optimizer.get_config()
