@@ -4,6 +4,10 @@ import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import tensorflow as tf
@@ -12,6 +16,8 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+from tests.models import make_model  # noqa: E402
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -40,6 +46,22 @@ def vocab_file(tmp_path_factory):
 def vocab_size(vocab_file):
     with open(vocab_file, encoding="utf-8") as file:
         return sum(1 for _ in file)
+
+
+@pytest.fixture(scope="session")
+def model(vocab_file, vocab_size):
+    """A LaBSE of 2 layers of 16, not to be changed: `tests.models.make_model` makes another."""
+    return make_model(vocab_file, vocab_size)
+
+
+@pytest.fixture(scope="session")
+def release(model, tmp_path_factory):
+    """Its release, not to be changed. Written to one place, then moved."""
+    folder = tmp_path_factory.mktemp("release")
+    model.save(folder / "written")
+    (folder / "moved").mkdir()
+    os.rename(folder / "written", folder / "moved" / "model")
+    return folder / "moved" / "model"
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from labse_tf.keras3 import LaBSELayer
 from labse_tf.release.saved_model import write_split
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 
 ROOT = Path(__file__).parents[1]
 LONGER = [*SENTENCES, "the cat " * 30, "x"]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import labse_tf
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import SEQ_LENGTH, make_model
+from tests.models import SEQ_LENGTH, make_model
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from labse_tf.files.embeddings import EmbeddingFile, EmbeddingRows
 from labse_tf.inference import batching
 from labse_tf.inference import windows as windows_module
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import SEQ_LENGTH, make_model
+from tests.models import SEQ_LENGTH, make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were cut")
 MANY = [f"{a} {b}".strip() for a in SENTENCES for b in ("", "the cat", "Tom green " * 4)]

@@ -19,7 +19,7 @@ from labse_tf.model_card import Claims, example, write_cards
 from labse_tf.model_card.metrics import languages_of, metrics, of_languages, weakest
 from labse_tf.release.saved_model import write_split
 from labse_tf.tokenization.scripts import canonical_code, scripts_of
-from tests.release.test_saved_model import SEQ_LENGTH, make_model
+from tests.models import SEQ_LENGTH, make_model
 from tests.report_results import result
 
 COMMAND = "labse evaluate MODEL tatoeba=DIR --output x.json"

@@ -30,7 +30,7 @@ from labse_tf.preparation.prepare_pairs import prepare_pairs
 from labse_tf.preparation.raw_pairs import read_raw_pairs
 from labse_tf.preparation.report import preparation_table
 from tests.data.test_ranking_pairs import example
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 from training.prepare_pairs import main
 
 ROOT = Path(__file__).parents[2]

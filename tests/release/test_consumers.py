@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 from tests.serving.build import build, embed
 
 ROOT = Path(__file__).parents[2]

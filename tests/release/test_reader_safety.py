@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies
 
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 
 MARKS = "\u0301\u0308\u20dd\u200d\ufe0f"
 COMBINING = strategies.text(MARKS, min_size=1)

@@ -14,41 +14,10 @@ import tensorflow as tf
 import labse_tf
 from labse_tf.release.saved_model import read_release
 from tests.conftest import SENTENCES
+from tests.models import SEQ_LENGTH, make_model
 
 ROOT = Path(__file__).parents[2]
-SEQ_LENGTH = 24  # some of SENTENCES are cut
 LONGER = [*SENTENCES, "the cat " * 30, "x"]
-
-
-def make_model(vocab_file, vocab_size, seed=1):
-    config = labse_tf.EncoderConfig(
-        vocab_size=vocab_size,
-        hidden_size=16,
-        num_layers=2,
-        num_heads=4,
-        intermediate_size=24,
-        max_positions=32,
-    )
-    encoder = labse_tf.Encoder(config)
-    rng = np.random.default_rng(seed)
-    for weight in encoder.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
-    return labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file, SEQ_LENGTH), encoder)
-
-
-@pytest.fixture(scope="module")
-def model(vocab_file, vocab_size):
-    return make_model(vocab_file, vocab_size)
-
-
-@pytest.fixture(scope="module")
-def release(model, tmp_path_factory):
-    """Written to one place, then moved; the first place and its vocabulary are gone."""
-    folder = tmp_path_factory.mktemp("release")
-    model.save(folder / "written")
-    (folder / "moved").mkdir()
-    os.rename(folder / "written", folder / "moved" / "model")
-    return folder / "moved" / "model"
 
 
 @pytest.fixture(scope="module")

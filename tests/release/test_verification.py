@@ -13,7 +13,7 @@ from labse_tf.release.saved_model import write_split
 from labse_tf.release.verification import judge, table, verify
 from labse_tf.release.warmup import WARMUP_FILE
 from tests import model_garden as garden
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_the_bytes_are_those_of_protocol_buffers(tmp_path):
 
 
 def test_a_release_has_them(tmp_path, vocab_file, vocab_size):
-    from tests.release.test_saved_model import make_model
+    from tests.models import make_model
 
     model = make_model(vocab_file, vocab_size)
     model.save(tmp_path / "model")

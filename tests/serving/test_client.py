@@ -19,7 +19,7 @@ from labse_tf.serving import errors
 from labse_tf.serving.client import EmbeddingClient
 from labse_tf.serving.directory import add_version
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 from tests.serving.model_server import Models, ModelServer
 
 MANY = [f"{i} {sentence[:20]} \0 \u0301" for i in range(40) for sentence in SENTENCES]

@@ -17,7 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from labse_tf.release.warmup import WARMUP_FILE
 from labse_tf.serving.directory import add_version
 from labse_tf.serving.templates import MARK
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 
 FILES = ["README.md", "batching_parameters.txt", "docker-compose.yml", "models.config"]
 

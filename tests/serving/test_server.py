@@ -13,7 +13,7 @@ import labse_tf
 from labse_tf.release.saved_model import write_split
 from labse_tf.release.warmup import BATCH_SIZES, WARMUP_FILE
 from tests.conftest import SENTENCES
-from tests.release.test_saved_model import make_model
+from tests.models import make_model
 from tests.serving.build import build, embed, serve
 
 LONGER = [*SENTENCES, "the cat " * 30, "x", "a\0b\nc", b"\xff\xfe \xed\xa0\x80 the"]
