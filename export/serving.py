@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.commands.flags import run_program
-from labse_tf.release.warmup import BATCH_SIZES
+from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.directory import add_version
 from labse_tf.serving.templates import NAME
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, EmbeddingFile, check_output
 from labse_tf.files.sentences import read_lines
-from labse_tf.release.warmup import BATCH_SIZES
+from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.client import CONNECTIONS, RETRIES, TIMEOUT, EmbeddingClient
 from labse_tf.serving.templates import GRPC_PORT, NAME, REST_PORT
 

@@ -9,10 +9,9 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from labse_tf.encoder.encoder import INPUTS
+from labse_tf.release.batch_sizes import BATCH_SIZES
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-# Of the warm-up requests, and of the batches that a server is configured to make.
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 MOST_REQUESTS = 1000  # TensorFlow Serving refuses to load a model with more
 SENTENCES = (
     "Hello, world!",

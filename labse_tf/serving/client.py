@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from labse_tf.files.sentences import in_utf8
-from labse_tf.release.warmup import BATCH_SIZES
+from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.errors import (
     ModelLoading,
     RequestRefused,

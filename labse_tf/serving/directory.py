@@ -11,8 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 
+from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.release.saved_model import is_release
-from labse_tf.release.warmup import BATCH_SIZES, write_warmup
+from labse_tf.release.warmup import write_warmup
 from labse_tf.serving.templates import MARK, NAME, configuration
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from labse_tf.release.warmup import BATCH_SIZES, SENTENCES, WARMUP_FILE, write_warmup
+from labse_tf.release.batch_sizes import BATCH_SIZES
+from labse_tf.release.warmup import SENTENCES, WARMUP_FILE, write_warmup
 
 
 def requests(path):

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 import labse_tf
+from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.release.saved_model import write_split
-from labse_tf.release.warmup import BATCH_SIZES, WARMUP_FILE
+from labse_tf.release.warmup import WARMUP_FILE
 from tests.conftest import SENTENCES
 from tests.models import make_model
 from tests.serving.build import build, embed, serve
