@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test coverage lint bench setup clean
 
 demo: .venv/installed
 	rm -rf $(DEMO)
@@ -36,10 +36,12 @@ demo: .venv/installed
 TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent 0.7 \
 	--warmup-steps 20
 
-# Runs that end by signals and full disks have a process of their own.
+# A file of tests at a time on each of two cores.
 test: .venv/installed-test
-	$(BIN)/python -m pytest tests/training/test_interrupted_runs.py
-	$(BIN)/python -m pytest --ignore=tests/training/test_interrupted_runs.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+coverage: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
