@@ -1,4 +1,4 @@
-"""What happens after a step: it is checked, reported, saved."""
+"""Callbacks of every training: a step is checked, reported, saved."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ from labse_tf.training.preemption import Preempted, Preemption
 
 
 class StopUnlessFinite(tf_keras.callbacks.Callback):
-    """First of the callbacks: nothing is saved after a loss or a gradient that is no number.
+    """Ends a run whose loss or gradient is NaN or infinite; writes the step's token ids to a file.
+
+    The first of the callbacks, so that nothing is saved after such a step.
 
     Args:
         state: of the run.
-        first: steps of the whole run before this call of `fit`.
-        reread: step -> its batch once more, dicts of arrays in a tuple.
+        first: number of the run's steps before this call of `fit`.
+        reread: from a step to its global batch, a tuple of dicts of arrays, read once more.
+
+    Raises:
+        FloatingPointError: after the step.
     """
 
     def __init__(self, state: TrainingState, first: int, reread: Callable[[int], tuple]):
@@ -53,14 +58,14 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
 
 
 class Checkpoints(tf_keras.callbacks.Callback):
-    """Last of the callbacks: saves every N steps, after the last one, and on SIGTERM.
+    """Saves every `every` steps, after the last one, and on SIGTERM; the last of the callbacks.
 
     Args:
-        state: of the run.
+        state: of the stage.
         every: steps between checkpoints.
-        last: the stage's steps.
-        start: those of them that were finished before.
-        preemption: tells of SIGTERM.
+        last: number of the stage's steps.
+        start: number of those that were finished before this call of `fit`.
+        preemption: says whether SIGTERM was received.
 
     Raises:
         Preempted: after the checkpoint that SIGTERM asked for.
@@ -89,16 +94,16 @@ class Checkpoints(tf_keras.callbacks.Callback):
 
 
 class Reports(tf_keras.callbacks.Callback):
-    """Keras' progress bar over the whole run on a terminal; elsewhere a line a report; TensorBoard.
+    """Progress for stdout and TensorBoard: on a terminal Keras' bar, elsewhere a line a report.
 
-    The figures are means since the last report. The rows per second are those of the steps alone,
-    without the first, which traces the graph.
+    The figures are means since the last report. The rows per second leave out what happens between
+    steps, and the first step, which traces the graph.
 
     Args:
-        state: of the run; keeps what is reported.
-        config: says how often, and how many rows a step has.
-        first: steps of the whole run before this call of `fit`.
-        last: the stage's last step, of the whole run.
+        state: of the stage; writes the logs.
+        config: says how often to report, and how many rows a step has.
+        first: number of the run's steps before this call of `fit`.
+        last: number of the run's steps at the end of the stage.
         unit: what the rows of a batch are, as "pairs".
     """
 
@@ -142,6 +147,6 @@ class Reports(tf_keras.callbacks.Callback):
 
 
 def say(line: str) -> None:
-    """A line on stdout, at once, however stdout is buffered."""
+    """Writes a line to stdout and flushes it."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

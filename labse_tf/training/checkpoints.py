@@ -1,4 +1,4 @@
-"""TrainingState: the checkpoints of a run that is going on."""
+"""TrainingState: the checkpoints and logs of a run in progress."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
 from labse_tf.training.run_directory import BEST, CHECKPOINTS, compare_with_run, describe, write_run
@@ -20,20 +21,22 @@ LOGS = "logs"
 
 
 class TrainingState:
-    """Checkpoints of a run. Every worker makes one; the chief's is the one that stays.
+    """Checkpoints and logs of a run, which is restored from its newest checkpoint, if any.
+
+    Made inside `strategy.scope()`, if any. Saving is collective: under several workers each makes
+    a TrainingState and calls `save`, and the chief's checkpoints are kept.
 
     Args:
         workdir: the run's directory, made by the first `save`.
-        model: what is trained; its encoder's weights are restored when there is a checkpoint.
-        optimizer: built on the weights that are trained; its slots are restored as well.
+        model: its encoder is trained.
+        optimizer: built on the weights that are trained.
         settings: what must be the same when the run is started again.
-        keep: how many checkpoints stay.
-        strategy: under several workers every one must call `save`, and one writes to `workdir`.
+        keep: number of checkpoints to keep.
         parts: what else is trained, by name, as a head.
 
     Attributes:
-        best: float32 scalar variable, the best figure on held-out pairs so far; -1 for none.
-        since: int32 scalar variable, how often it was measured since.
+        best: float32 scalar variable, the best figure on held-out pairs so far; -1: none.
+        since: int32 scalar variable, the number of measurements since.
 
     Raises:
         ValueError: `workdir` holds a run of other settings; the message has the differences.
@@ -46,20 +49,20 @@ class TrainingState:
         optimizer: tf_keras.optimizers.Optimizer,
         settings: dict[str, Any],
         keep: int,
-        strategy: tf.distribute.Strategy,
         parts: Mapping[str, Any] | None = None,
     ):
         self.workdir = os.fspath(workdir)
-        self.is_chief = _is_chief(strategy)
+        extended = tf.distribute.get_strategy().extended
         self._optimizer = optimizer
         self._run = describe(model, settings)
         self._vocab_file = model.preprocessor.vocab_file
         compare_with_run(self.workdir, self._run)
         directory = os.path.join(self.workdir, CHECKPOINTS)
-        # Saving is collective: a worker that is not the chief writes what nobody reads.
-        self._scratch = (
-            None if self.is_chief else tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
-        )
+        # Saving is collective: workers that are not the chief write checkpoints that nobody reads.
+        self._scratch = None
+        if not extended.should_checkpoint:
+            self._scratch = tempfile.TemporaryDirectory(prefix="labse_tf-worker-")
+        self._writes_logs = extended.should_save_summary
         self.best, self.since = tf.Variable(-1.0), tf.Variable(0)
         self._finished = tf.Variable(False)
         saved = {
@@ -85,7 +88,7 @@ class TrainingState:
 
     @property
     def step(self) -> int:
-        """Finished steps, each of a global batch: also the position in the data."""
+        """Number of finished steps, each of a global batch: also the position in the data."""
         return int(self._optimizer.iterations.numpy())
 
     @property
@@ -94,17 +97,17 @@ class TrainingState:
         return bool(self._finished.numpy())
 
     def finish(self) -> None:
-        """To be called before the last `save`: what the optimizer has put off is done."""
+        """To be called before the last `save`: brings lazily updated rows up to date."""
         self._finished.assign(True)
         settle = getattr(self._optimizer, "settle", None)
         if settle:
             settle()
 
     def save(self) -> str:
-        """Writes a checkpoint; it counts only once it is whole. The first makes the directory.
+        """Writes a checkpoint; the first one makes the run's directory.
 
         Raises:
-            OSError: it could not be written, as on a full disk; those before it stay.
+            OSError: it could not be written, as on a full disk; the earlier ones are kept.
         """
         if self._scratch is None:
             write_run(self.workdir, self._run, self._vocab_file)
@@ -119,7 +122,7 @@ class TrainingState:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Writes figures of a step of the whole run to WORKDIR/logs, for TensorBoard."""
-        if not self.is_chief:
+        if not self._writes_logs:
             return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(os.path.join(self.workdir, LOGS))
@@ -133,12 +136,14 @@ class TrainingState:
         return self._manager.latest_checkpoint
 
     def save_best(self) -> None:
-        """Keeps the encoder as it is now in WORKDIR/best, in place of the one there."""
+        """Writes the encoder as it is now to WORKDIR/best, in place of the one there."""
         folder = self._scratch.name if self._scratch else self.workdir
-        self._best.write(os.path.join(folder, BEST))
+        directory, name = os.path.split(BEST)
+        with atomic_directory(os.path.join(folder, directory)) as unfinished:
+            self._best.write(os.path.join(unfinished, name))
 
     def read_best(self) -> bool:
-        """Gives the encoder the weights in WORKDIR/best; False if there are none."""
+        """Restores the encoder from WORKDIR/best; returns False if there is none."""
         path = os.path.join(self.workdir, BEST)
         if not os.path.exists(f"{path}.index"):
             return False
@@ -151,13 +156,3 @@ class TrainingState:
             prefix = re.match(r"ckpt-\d+", entry.name)
             if prefix and prefix[0] not in good:
                 shutil.rmtree(entry) if entry.is_dir() else os.remove(entry)
-
-
-def _is_chief(strategy: tf.distribute.Strategy) -> bool:
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    if resolver.task_type == "chief":
-        return True
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief

@@ -12,16 +12,17 @@ from labse_tf.data.masking import DEFAULT_MASK_RATE
 from labse_tf.encoder.precision import PRECISIONS
 from labse_tf.losses.masked_language_model import DEFAULT_CHUNK_BYTES
 from labse_tf.losses.ranking import DEFAULT_MARGIN, DEFAULT_SCALE
-from labse_tf.training.stages import parse_stages
+from labse_tf.optimizers.schedules import WarmupLinearDecay
+from labse_tf.training.stages import Stage, parse_stages
 
 MEGABYTE = 2**20
 
 
 def option(default: Any, help: str, *, paper: Any = None, model_garden: Any = None) -> Any:
-    """A field of a configuration, which is a flag of a program as well.
+    """A field of a configuration, and so a flag of a program.
 
     Args:
-        default: its only default.
+        default: of both.
         help: what it is, with its unit.
         paper, model_garden: its value in arXiv 2007.01852 and in the Model Garden's LaBSE.
     """
@@ -43,36 +44,40 @@ class TrainingConfig:
     steps: int = option(10_000, "updates, each of a global batch")
     batch_size: int = option(256, "rows of a global batch, over all replicas")
     stages: str = option(
-        "", "depths to grow through, with their shares of the steps, as 0:20%,6:80%"
+        "", "numbers of layers to grow through, with their shares of the steps: 0:20%,6:80%"
     )
     learning_rate: float = option(5e-5, "highest learning rate")
     warmup_steps: int = option(
-        100, "steps of each stage in which the learning rate rises; over all, it falls to 0"
+        100,
+        "steps at the start of each stage in which the learning rate rises; then it falls, to 0 at "
+        "the end of the run",
     )
-    weight_decay: float = option(0.01, "AdamW's, times the learning rate, a step; not of biases")
-    clip_norm: float = option(1.0, "longest gradient, over all weights and replicas; 0: any")
+    weight_decay: float = option(
+        0.01, "decoupled weight decay (AdamW); not of biases and layer normalisations"
+    )
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping")
     ema_decay: float = option(
-        0.0, "decay a step of a moving average of the weights, which is the result; 0: none"
+        0.0, "decay per step of a moving average of the weights, which becomes the result; 0: none"
     )
-    precision: str = option("float32", "of matmuls and activations: float32 or bfloat16")
+    precision: str = option("float32", "dtype of matmuls and activations: float32 or bfloat16")
     row_sparse: bool = option(
-        True, "update the rows of the word embeddings that occurred alone; not with static_width"
+        True,
+        "update only the rows of the word embeddings that occur in a batch; not with static_width",
     )
-    exponent: float = option(1.0, "a file of n rows is drawn from in proportion to n**exponent")
-    shuffle_buffer: int = option(200_000, "rows held in memory to shuffle among")
-    static_width: bool = option(False, "pad every batch to the full length, as TPUs need")
-    seed: int = option(0, "of the order of the data and of dropout")
+    exponent: float = option(1.0, "a file of n rows is sampled in proportion to n**exponent")
+    shuffle_buffer: int = option(200_000, "rows in the shuffle buffer")
+    static_width: bool = option(False, "pad every batch to the sequence length, as TPUs need")
+    seed: int = option(0, "random seed of the order of the data and of dropout")
     checkpoint_every: int = option(500, "steps between checkpoints")
-    keep_checkpoints: int = option(3, "newest checkpoints that stay")
-    report_every: int = option(50, "steps that the reported figures are the mean of")
+    keep_checkpoints: int = option(3, "newest checkpoints to keep")
+    report_every: int = option(50, "steps between reports, whose figures are means over them")
+    evaluate_every: int = option(500, "steps between measurements on held-out data")
 
     def __post_init__(self):
-        lowest = dict(
-            batch_size=2, checkpoint_every=1, keep_checkpoints=1, report_every=1, shuffle_buffer=1
-        )
         self._check_least(("steps", "warmup_steps", "weight_decay", "clip_norm", "ema_decay"), 0)
-        for name, least in lowest.items():
-            self._check_least((name,), least)
+        every = ("checkpoint_every", "report_every", "evaluate_every")
+        self._check_least((*every, "keep_checkpoints", "shuffle_buffer"), 1)
+        self._check_least(("batch_size",), 2)
         self._check_above_0("learning_rate")
         if not self.ema_decay < 1:
             raise ValueError(f"`ema_decay` (={self.ema_decay}) must be below 1.")
@@ -87,9 +92,16 @@ class TrainingConfig:
             )
 
     @property
-    def parsed_stages(self):
+    def parsed_stages(self) -> list[Stage]:
         """The stages; one that keeps the encoder's depth if `stages` is empty."""
         return parse_stages(self.stages, self.steps)
+
+    def schedule(self, stage: Stage) -> WarmupLinearDecay:
+        """The learning rate, by the steps of a stage."""
+        warmup_steps = self.warmup_steps if self.steps else 0  # 0 steps: the run is only started
+        return WarmupLinearDecay(
+            self.learning_rate, warmup_steps, max(self.steps, 1), first=stage.first
+        )
 
     def _check_least(self, names: tuple[str, ...], least: float) -> None:
         for name in names:
@@ -117,19 +129,22 @@ class FineTuningConfig(TrainingConfig):
     )
     margin: float = option(DEFAULT_MARGIN, "subtracted from a pair's cosine", paper=0.3)
     scale: float = option(
-        DEFAULT_SCALE, "of the cosines, the softmax' inverse temperature", model_garden=100
+        DEFAULT_SCALE,
+        "factor of the cosines: the inverse temperature of the softmax",
+        model_garden=100,
     )
     hard_negatives: int = option(
-        0, "columns behind the target with sentences that are no translations of the source"
+        0, "hard negatives of a pair: columns after the target, not translations of the source"
     )
     chunk_size: int = option(
-        0, "pairs of a replica in memory at a time, by gradient caching; 0: the whole batch"
+        0, "pairs of a replica embedded at a time, by gradient caching; 0: the whole batch"
     )
-    freeze_embeddings: bool = option(False, "keep the tables of words, positions and types")
-    freeze_layers: int = option(0, "keep so many of the lowest transformer layers")
-    evaluate_every: int = option(500, "steps between measurements of the held-out pairs")
+    freeze_embeddings: bool = option(
+        False, "do not train the embeddings of words, positions, types"
+    )
+    freeze_layers: int = option(0, "lowest transformer layers that are not trained")
     patience: int = option(
-        0, "measurements without a better one after which the run ends, with the best; 0: never"
+        0, "measurements without a new best after which the run ends with the best; 0: never"
     )
 
     def __post_init__(self):
@@ -137,7 +152,6 @@ class FineTuningConfig(TrainingConfig):
         self._check_least(
             ("margin", "hard_negatives", "chunk_size", "freeze_layers", "patience"), 0
         )
-        self._check_least(("evaluate_every",), 1)
         self._check_above_0("scale")
 
 
@@ -152,22 +166,26 @@ class PretrainingConfig(TrainingConfig):
     batch_size: int = option(256, "sequences of a global batch, over all replicas")
     stages: str = option(
         "",
-        "depths to stack through, each a multiple of the one before, with their shares of the "
-        "steps, as 3:25%,6:25%,12:50%; the paper: a quarter, a half, all of the layers",
+        "numbers of layers to stack through, each a multiple of the one before, with their shares "
+        "of the steps: 3:25%,6:25%,12:50%; the paper: a quarter, a half, all of the layers",
     )
     learning_rate: float = option(1e-4, "highest learning rate of AdamW")
     row_sparse: bool = option(
-        False, "not for pre-training, where every row of the word embeddings has a gradient"
+        False, "not in pre-training, where every row of the word embeddings has a gradient"
     )
-    ema_decay: float = option(0.0, "not for pre-training")
+    ema_decay: float = option(0.0, "not in pre-training")
     mask_rate: float = option(DEFAULT_MASK_RATE, "share of the word pieces to predict")
-    max_predictions: int = option(0, "most of a sequence; 0: what the rate makes of its length")
+    max_predictions: int = option(
+        0, "most word pieces to predict in a sequence; 0: mask_rate times its length"
+    )
     whole_words: bool = option(False, "mask all pieces of a word together")
     tlm_share: float = option(
-        DEFAULT_TLM_SHARE, "of the sequences, translation pairs in one; the rest is text"
+        DEFAULT_TLM_SHARE,
+        "share of the sequences that are translation pairs (TLM); the rest is MLM",
     )
-    logits_mb: int = option(DEFAULT_CHUNK_BYTES // MEGABYTE, "most memory for logits, MB")
-    evaluate_every: int = option(500, "steps between measurements of the held-out text")
+    logits_mb: int = option(
+        DEFAULT_CHUNK_BYTES // MEGABYTE, "most memory for the logits of a replica, MiB"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -181,7 +199,7 @@ class PretrainingConfig(TrainingConfig):
         if not 0 <= self.tlm_share <= 1:
             raise ValueError(f"`tlm_share` (={self.tlm_share}) must be from 0 to 1.")
         self._check_least(("max_predictions",), 0)
-        self._check_least(("evaluate_every", "logits_mb"), 1)
+        self._check_least(("logits_mb",), 1)
         depths = [stage.num_layers for stage in self.parsed_stages]
         if any(not a or b % a for a, b in itertools.pairwise(depths)):
             raise ValueError(

@@ -16,27 +16,27 @@ Side = Mapping[str, tf.Tensor]
 
 
 class DualEncoder(tf_keras.Model):
-    """Both sides of a translation pair through one encoder, ranked by `loss`.
+    """Embeds both sides of translation pairs by one encoder, and ranks them by `loss`.
 
     `compile(optimizer)` it, without a loss, and `fit` it on a dataset of (source, target), or
     (source, target, hard negatives), dicts of int32 [n, width] tensors as `read_pairs` gives. It
     works without a strategy and under MirroredStrategy and MultiWorkerMirroredStrategy; with
     `static` its shapes are static when the dataset's are, as TPUStrategy needs. What `fit` logs is
-    global: `loss`, summed over replicas; `negatives`, the mean number of negatives that a pair was
-    ranked against; `gradient_norm`, before it is clipped.
+    of the global batch: `loss`; `negatives`, the mean number of negatives of a pair;
+    `gradient_norm`, before clipping.
 
     Args:
         encoder: the Encoder to train, made in the same strategy scope.
         loss: by default LaBSE's.
         seed: of the dropout masks, which depend on seed, step, replica, side and chunk alone, so
-            that a run that is resumed drops what it would have dropped.
-        variables: of the encoder, those to train; by default all.
-        clip_norm: longest gradient, over all weights, after the sum over replicas; 0 for any.
+            that a resumed run has the masks of an uninterrupted one.
+        variables: the encoder's weights to train; by default all.
+        clip_norm: highest global norm of the gradient, summed over replicas; 0: no clipping.
         chunk_size: pairs of a replica that are embedded at a time, see
             `labse_tf.training.gradient_caching`; 0: all at once, which is faster and needs more
             memory.
-        static: whether to give up what saves work by dynamic shapes: leaving out padding, and
-            gradients of the rows that occur alone.
+        static: whether every op has a static shape; padding is computed then, and the gradient
+            of the word embeddings is dense.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class DualEncoder(tf_keras.Model):
         return [fold(seed, side) for side in range(sides)]
 
     def _update_metrics(self, loss, negatives, *norm) -> dict[str, tf.Tensor]:
-        # Metrics add up over replicas, totals and counts alike; so the replicas' shares of the
-        # loss, times their number, average to the global loss.
+        # A metric sums totals and counts over replicas. So the mean of the replicas' shares of the
+        # loss, each times the number of replicas, is the global loss.
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         values = (loss * replicas, negatives, *norm)
         for metric, value in zip(self._means, values, strict=False):
@@ -142,6 +142,6 @@ class DualEncoder(tf_keras.Model):
 
 
 def _trimmed(side: Side) -> dict[str, tf.Tensor]:
-    """As wide as its longest sentence: a batch is as wide as that of all sides and chunks."""
+    """Cut to the longest sentence of a side or chunk; a batch is as wide as that of all sides."""
     longest = tf.reduce_max(tf.reduce_sum(side["input_mask"], axis=1))
     return {name: x[:, :longest] for name, x in side.items()}

@@ -13,13 +13,14 @@ from labse_tf.encoder.precision import computing_in
 from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.dual_encoder import DualEncoder
-from labse_tf.training.held_out_pairs import HeldOut
+from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.loop import train
-from labse_tf.training.run_directory import check_stages
-from labse_tf.training.setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.training.run_directory import Files, check_stages, settings_of
 from labse_tf.training.stages import Stage
+from labse_tf.training.strategy import strategy_of
 
 
 def fine_tune(
@@ -35,25 +36,25 @@ def fine_tune(
 
     Runs under the strategy that the model was made in. Checkpoints go to `workdir`; called again
     with the same settings it continues after the newest, optimizer and data position included,
-    and a finished run is only read back. Progress is drawn on stdout, and goes to
-    `workdir`/logs for TensorBoard.
+    and a finished run is only read back. Progress goes to stdout, and to `workdir`/logs for
+    TensorBoard.
 
     Args:
         model: from `labse_tf.load`, or a new one; made inside `strategy.scope()`, if any.
         pairs: files of translation pairs, see `read_pairs`; one a language is sampled best.
         config: how long and how.
         workdir: the run's directory.
-        held_out: files of pairs on which the accuracy of retrieval is measured, P@1.
-        loss: what ranks the pairs, made with the margin and the scale of `config`.
+        held_out: files of pairs to measure the accuracy of retrieval (P@1) on.
+        loss: class of the loss, made with the margin and the scale of `config`.
 
     Returns:
-        The model; with `stages`, the grown one in its stead. It has the moving averages of the
-        weights, if there are any, and with `patience` the weights that did best.
+        The model; with `stages`, the grown one instead. Its weights are with `ema_decay` their
+        moving averages, and with `patience` those that were best on `held_out`.
 
     Raises:
-        FloatingPointError: the loss or a gradient was not finite; the last good checkpoint stays.
-        OSError: a checkpoint could not be written, as on a full disk; the last good one stays.
-        labse_tf.training.preemption.Preempted: SIGTERM came, and the run was saved to go on later.
+        FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
+        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
             model was loaded to embed only, in bfloat16 or with another backend.
 
@@ -90,7 +91,7 @@ def _run_stage(
     names = [weight.name.removesuffix(":0") for weight in weights]
     word = model.encoder.embeddings.word.name.removesuffix(":0")
     optimizer = AdamW(
-        rate_of(config, stage),
+        config.schedule(stage),
         config.weight_decay,
         config.ema_decay,
         tables=[word] if config.row_sparse and not static and word in names else [],
@@ -109,7 +110,9 @@ def _run_stage(
     settings = settings_of(config, pairs=pairs, held_out=held_out)
     if loss is not AdditiveMarginRankingLoss:
         settings["loss"] = loss.__name__
-    state = state_of(model, optimizer, config, stage, workdir, settings)
+    state = TrainingState(
+        stage.directory(workdir), model, optimizer, settings, config.keep_checkpoints
+    )
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
         return read_pairs(
@@ -127,7 +130,7 @@ def _run_stage(
 
     callbacks = []
     if held_out:
-        callbacks.append(HeldOut(model, held_out, state, config, stage))
+        callbacks.append(HeldOutPairs(model, held_out, state, config, stage))
     train(dual_encoder, config, stage, state, dataset, unit="pairs", callbacks=callbacks)
     if state.finished:
         averages = optimizer.averages

@@ -1,4 +1,4 @@
-"""Masked accuracy and perplexity, language by language, on held-out text."""
+"""Masked accuracy and perplexity on held-out text, language by language."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
-import tf_keras
 
 from labse_tf.data.masking import Masking
 from labse_tf.data.monolingual import SOURCES, TARGETS, TEXT, is_pairs, read_side
@@ -16,6 +15,7 @@ from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.callbacks import say
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import PretrainingConfig
+from labse_tf.training.held_out import HeldOut
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.stages import Stage
 
@@ -27,16 +27,16 @@ _BATCH = 32
 class MaskedEvaluation:
     """How well masked word pieces of held-out text are predicted: a callable that returns figures.
 
-    Sentences are packed into rows as for training, in the order of the files, and always masked
-    alike. Perplexity is e to the mean loss.
+    Sentences are concatenated to rows as for training, in the order of the files, and masked alike
+    at every call. Perplexity is e to the mean loss.
 
     Args:
-        files: texts or translation pairs, whose two sides are both looked at. The language is the
-            first part of a text's name (`deu.heldout.txt`); that of pairs has two
-            (`deu-eng.tsv.gz`). Texts of one language are taken together.
-        preprocessor: splits and packs.
-        masking: masks.
-        rows: most of a language, about 19 masked places each for a `seq_length` of 128.
+        files: texts, or translation pairs, of which both sides are used. The language is the first
+            part of a text's name (`deu.heldout.txt`); the name of pairs has two
+            (`deu-eng.tsv.gz`). Texts of one language count as one.
+        preprocessor: of the model.
+        masking: as in training.
+        rows: most rows of a language; a row of 128 tokens has about 19 masked positions.
         seed: of the masks.
 
     Raises:
@@ -63,7 +63,7 @@ class MaskedEvaluation:
                 texts.setdefault(_language(path, kind), []).append((path, kind))
         self._batches = {}
         for language, sides in sorted(texts.items()):
-            # From all files alike, as far as that many rows go.
+            # From all files in equal parts, up to that many rows.
             sentences = _in_turn([read_side(*side) for side in sides])
             packed = _rows(sentences, preprocessor, rows)
             self._batches[language] = [
@@ -72,7 +72,7 @@ class MaskedEvaluation:
             ]
 
     def __call__(self, pretrainer: Pretrainer) -> dict[str, float]:
-        """`LANGUAGE/masked_accuracy` and `LANGUAGE/perplexity`; and of `mean`, over languages."""
+        """`LANGUAGE/masked_accuracy` and `LANGUAGE/perplexity`, and `mean/...` over languages."""
         sums = tf.function(pretrainer.sums, reduce_retracing=True)
         figures, losses = {}, []
         for language, batches in self._batches.items():
@@ -97,14 +97,12 @@ def table(figures: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-class HeldOutText(tf_keras.callbacks.Callback):
-    """Measures every N steps and after the last of a stage, and writes it to the run's logs.
+class HeldOutText(HeldOut):
+    """Measures masked accuracy and perplexity while a model is pre-trained.
 
     Args:
         evaluation: what is measured.
-        state: of the run.
-        config: how often.
-        stage: which steps these are.
+        state, config, stage: see `HeldOut`.
     """
 
     def __init__(
@@ -114,21 +112,15 @@ class HeldOutText(tf_keras.callbacks.Callback):
         config: PretrainingConfig,
         stage: Stage,
     ):
-        super().__init__()
-        self._evaluation, self._state, self._config = evaluation, state, config
-        self._last = stage.first + stage.steps
-        self._step = stage.first + state.step
+        super().__init__(state, config, stage)
+        self._evaluation = evaluation
 
-    def on_train_batch_end(self, batch: int, logs=None):
-        self._step += 1
-        if self._step % self._config.evaluate_every and self._step != self._last:
-            return
+    def evaluate(self) -> None:
         figures = self._evaluation(self.model)
-        self._state.log(self._step, {f"held_out/{name}": x for name, x in figures.items()})
-        say(
-            f"{self._step}/{self._config.steps} - held-out masked accuracy: "
-            f"{figures[f'{MEAN}/{ACCURACY}']:.2%} - perplexity: "
-            f"{figures[f'{MEAN}/{PERPLEXITY}']:,.1f}"
+        accuracy, perplexity = (figures[f"{MEAN}/{name}"] for name in (ACCURACY, PERPLEXITY))
+        self.report(
+            {f"held_out/{name}": x for name, x in figures.items()},
+            f"held-out masked accuracy: {accuracy:.2%} - perplexity: {perplexity:,.1f}",
         )
         if self._step == self._last:
             say(table(figures))
@@ -148,8 +140,8 @@ def _in_turn(iterators: list[Iterator[str]]) -> Iterator[str]:
 
 
 def _rows(sentences: Iterator[str], preprocessor: Preprocessor, rows: int) -> dict[str, tf.Tensor]:
-    """At most `rows` rows, int32 [rows, seq_length]; the last one of all may be padded."""
-    room = preprocessor.seq_length - 2
+    """Inputs of at most `rows` rows, int32 [rows, seq_length]; the last one may have padding."""
+    room = preprocessor.seq_length - 2  # [CLS] and [SEP]
     tokens: list[int] = []
     while len(tokens) < rows * room and (block := list(itertools.islice(sentences, 1000))):
         for pieces in preprocessor.word_pieces(tf.constant(block)).to_list():

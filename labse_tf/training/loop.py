@@ -1,4 +1,4 @@
-"""train: the steps of one stage, checked, reported and saved; whatever is trained."""
+"""train: takes the steps of one stage, for translation ranking and pre-training alike."""
 
 from __future__ import annotations
 
@@ -26,30 +26,31 @@ def train(
     unit: str,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
 ) -> None:
-    """Takes the steps of a stage that `state` has not yet seen finished.
+    """Takes the steps of a stage that are not finished, with checks, reports and checkpoints.
 
     Args:
-        task: compiled; its metrics are global, and "loss" and "gradient_norm" are watched.
+        task: compiled. Its metrics are those of the global batch; "loss" and "gradient_norm" must
+            stay finite.
         config: how often to report and to save.
-        stage: which steps of the whole run these are.
-        state: of this stage; holds the optimizer's step.
-        dataset: (input context, global batches of the whole run to pass over) -> elements for one
-            replica each, as `read_pairs` gives them.
+        stage: which steps of the run to take.
+        state: of the stage; holds the optimizer, which counts the finished ones.
+        dataset: from an input context and the number of the run's global batches to skip to
+            elements for one replica each, as `read_pairs` gives them.
         unit: what the rows of a batch are, as "pairs".
         callbacks: run after a step was checked and reported, before it is saved; one may set
             `task.stop_training`.
 
     Raises:
-        FloatingPointError: the loss or the gradient was not finite; the last good checkpoint stays.
-        OSError: a checkpoint could not be written; the last good one stays.
-        Preempted: SIGTERM came; a checkpoint of the step was saved.
+        FloatingPointError: the loss or the gradient was not finite; the last checkpoint is kept.
+        OSError: a checkpoint could not be written; the last one is kept.
+        Preempted: the process got SIGTERM; a checkpoint of the step was saved.
     """
     strategy, start = task.distribute_strategy, state.step
     if state.finished or start >= stage.steps > 0:
         return
     contexts: list[tf.distribute.InputContext] = []
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         contexts.append(context)
         return dataset(context, stage.first + start)
 
@@ -58,8 +59,8 @@ def train(
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
         return next(dataset(context, step - 1).batch(replicas).as_numpy_iterator())
 
-    # A fault in the data is found here, before anything is written.
-    batches = strategy.distribute_datasets_from_function(of_worker)
+    # Errors in the files are raised here, before anything is written.
+    batches = strategy.distribute_datasets_from_function(worker_dataset)
     if state.newest() is None:
         state.save()
     if not stage.steps:

@@ -1,4 +1,4 @@
-"""SIGTERM, as a machine gets it that is taken back: the run ends after the step that it is in."""
+"""Preemption: a run that gets SIGTERM ends after the step that it is in."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if typing.TYPE_CHECKING:
 
 
 class Preempted(Exception):
-    """The run was asked to end by SIGTERM; its state is saved."""
+    """A run got SIGTERM, saved a checkpoint and ended."""
 
 
 class Preemption:
-    """Notes SIGTERM while it is entered; in threads other than the main one it notes nothing.
+    """A context that handles SIGTERM, which it can in the main thread alone.
 
     Args:
-        strategy: under several workers all end at the same step, if one of them is asked to.
+        strategy: under several workers, all end at the same step if one of them gets SIGTERM.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
-        import tensorflow as tf  # seconds, which a program that only says --help does not wait
+        import tensorflow as tf  # takes seconds, which `labse --help` does not need
 
         self._asked = False
         self._agree, self._constant = None, tf.constant
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
 
             @tf.function(autograph=False)
-            def sum_of_all(asked):
+            def sum_over_workers(asked):
                 return strategy.reduce("SUM", strategy.run(tf.identity, args=(asked,)), axis=None)
 
-            self._agree = sum_of_all
+            self._agree = sum_over_workers
 
     def __enter__(self) -> Preemption:
         self._before = None
@@ -45,7 +45,7 @@ class Preemption:
             signal.signal(signal.SIGTERM, self._before)
 
     def asked(self) -> bool:
-        """Whether this process, or any of the workers, was asked to end. All must call it."""
+        """Whether this process or another worker got SIGTERM; collective: all must call it."""
         if self._agree is None:
             return self._asked
         return bool(self._agree(self._constant(int(self._asked))) > 0)

@@ -23,18 +23,17 @@ class Pretrainer(tf_keras.Model):
     `read_masked` gives it. It works without a strategy and under MirroredStrategy and
     MultiWorkerMirroredStrategy; its shapes are static when the dataset's are, as TPUStrategy needs.
 
-    What `fit` logs is global, over all replicas: `loss`, the mean over masked places of minus the
-    log-probability of what stood there; `masked_accuracy`, how often that had the highest one; and
-    `gradient_norm`, before clipping. A replica's loss is divided by the global number of masked
-    places.
+    What `fit` logs is of the global batch: `loss`, the mean cross entropy of the masked positions;
+    `masked_accuracy`, the share of them whose word piece has the highest logit; `gradient_norm`,
+    before clipping. A replica's loss is divided by the global number of masked positions.
 
     Args:
-        encoder: the Encoder to train, made in the same strategy scope. A pooler is not part of the
-            loss and stays as it is.
+        encoder: the Encoder to train, made in the same strategy scope. Its pooler, if any, is not
+            trained.
         head: by default a new one.
-        seed: of the dropout masks, which depend on seed, step and replica alone, so that a run
-            that is resumed drops what it would have dropped.
-        clip_norm: longest gradient, over all weights and replicas; 0: any.
+        seed: of the dropout masks, which depend on seed, step and replica alone, so that a resumed
+            run has the masks of an uninterrupted one.
+        clip_norm: highest global norm of the gradient, summed over replicas; 0: no clipping.
         chunk_bytes: most memory for logits, see `masked_cross_entropy`.
     """
 
@@ -61,18 +60,18 @@ class Pretrainer(tf_keras.Model):
 
     @property
     def trained_weights(self) -> list[tf.Variable]:
-        """All of encoder and head, but for the pooler."""
+        """Those of encoder and head, without the pooler's."""
         pooler = self.encoder.pooler
         left_out = {id(w) for w in (pooler.weights if pooler else ())}
         return [w for w in self.trainable_weights if id(w) not in left_out]
 
     def call(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """Scores of all word pieces in the masked places, float32 [batch, predictions, vocab].
+        """Logits at the masked positions, float32 [batch, predictions, vocab_size].
 
-        For looking at predictions; training never holds them all.
+        To look at predictions; training never holds them all.
         """
         batch, predictions = shape_of(inputs["masked_lm_positions"])
-        hidden = self._hidden(inputs, training, None, self._places(inputs))
+        hidden = self._hidden(inputs, training, None, self._positions(inputs))
         table = tf.cast(self.encoder.embeddings.word, hidden.dtype)
         logits = tf.cast(tf.matmul(hidden, table, transpose_b=True), tf.float32)
         logits = tf.nn.bias_add(logits, self.head.bias)
@@ -87,9 +86,9 @@ class Pretrainer(tf_keras.Model):
             everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
             scaled = loss / tf.maximum(everywhere, 1.0)
         gradients = tape.gradient(scaled, variables)
-        # Of tables too: every word piece has a gradient, as a thing that could have been predicted.
+        # The word embeddings' too: as the output layer every row of theirs has a gradient.
         gradients = [dense(g, v) for g, v in zip(gradients, variables, strict=True)]
-        # The loss is divided by the global number of places already.
+        # The sum is the gradient of the global mean: `scaled` is divided by the global count.
         gradients, norm = clip_by_global_norm(sum_over_replicas(gradients), self._clip_norm)
         self.optimizer.apply_gradients(
             zip(gradients, variables, strict=True), skip_gradients_aggregation=True
@@ -106,12 +105,12 @@ class Pretrainer(tf_keras.Model):
     def sums(
         self, batch: Batch, training: bool = False, seed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Sums over a replica's masked places: losses, correct predictions, ones."""
+        """Sums over a replica's masked positions: cross entropy, correct predictions, count."""
         weights = tf.reshape(batch["masked_lm_weights"], [-1])
         labels = tf.reshape(batch["masked_lm_ids"], [-1])
-        # Places that stand for none go last, where they cost nothing.
+        # Unused positions go last, where chunks of them are skipped.
         order = tf.argsort(weights, direction="DESCENDING", stable=True)
-        hidden = self._hidden(batch, training, seed, tf.gather(self._places(batch), order))
+        hidden = self._hidden(batch, training, seed, tf.gather(self._positions(batch), order))
         loss, correct = masked_cross_entropy(
             hidden,
             tf.convert_to_tensor(self.encoder.embeddings.word),
@@ -123,13 +122,13 @@ class Pretrainer(tf_keras.Model):
         )
         return loss, correct, tf.reduce_sum(weights)
 
-    def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, places: tf.Tensor):
-        """The head's output for places of the batch * width tokens: [places, hidden]."""
+    def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, positions: tf.Tensor):
+        """The head's output at positions among the batch * width tokens: [positions, hidden]."""
         outputs = self.encoder(batch, training=training, dropout_seed=seed, lean=training)
         tokens = tf.reshape(outputs["sequence_output"], [-1, self.encoder.config.hidden_size])
-        return self.head(tf.gather(tokens, places), lean=training)
+        return self.head(tf.gather(tokens, positions), lean=training)
 
-    def _places(self, batch: Batch) -> tf.Tensor:
+    def _positions(self, batch: Batch) -> tf.Tensor:
         rows, width = shape_of(batch["input_word_ids"])
         first = tf.range(rows)[:, tf.newaxis] * width
         return tf.reshape(batch["masked_lm_positions"] + first, [-1])
@@ -141,7 +140,7 @@ class Pretrainer(tf_keras.Model):
         return tf.random.experimental.stateless_fold_in(seed, replica)
 
     def _update_metrics(self, loss, correct, count) -> dict[str, tf.Tensor]:
-        # Metrics add up over replicas, totals and counts alike.
+        # A metric sums totals and counts over replicas.
         for metric, total in ((self._loss_metric, loss), (self._accuracy_metric, correct)):
             metric.update_state(tf.math.divide_no_nan(total, count), sample_weight=count)
         return {m.name: m.result() for m in (self._loss_metric, self._accuracy_metric)}

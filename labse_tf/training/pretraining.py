@@ -13,13 +13,14 @@ from labse_tf.encoder.precision import POLICIES, computing_in
 from labse_tf.encoder.stacking import stack
 from labse_tf.inference.model import LaBSE
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
 from labse_tf.training.loop import Dataset, train
 from labse_tf.training.pretrainer import Pretrainer
-from labse_tf.training.run_directory import check_stages
-from labse_tf.training.setup import Files, rate_of, settings_of, state_of, strategy_of
+from labse_tf.training.run_directory import Files, check_stages, settings_of
 from labse_tf.training.stages import Stage
+from labse_tf.training.strategy import strategy_of
 
 
 def pretrain(
@@ -34,10 +35,10 @@ def pretrain(
     """Trains a model by masked and translation language modelling (arXiv 2007.01852, section 2.3).
 
     Runs under the strategy that the model was made in. With `stages` the encoder is stacked: each
-    stage is a run in a directory of its own, which begins with the layers of the last one, copied,
-    with the head as it was, a new optimizer and another warm-up. Called again with the same
-    settings it continues after the newest checkpoint of the newest stage. The checkpoints hold
-    the head as well; `python -m export.saved_model` exports the encoder.
+    stage is a run in a directory of its own, which begins with copies of the last one's layers,
+    with its head, a new optimizer and another warm-up. Called again with the same settings it
+    continues after the newest checkpoint of the newest stage. The checkpoints hold the head as
+    well; `python -m export.saved_model` exports the encoder.
 
     Args:
         model: usually a new one, as deep as the first stage or a divisor of it; made inside
@@ -46,15 +47,15 @@ def pretrain(
         pairs: files for translation language modelling.
         config: how long and how.
         workdir: the run's directory.
-        held_out: files on which masked accuracy and perplexity are measured, language by language.
+        held_out: files to measure masked accuracy and perplexity on, language by language.
 
     Returns:
-        The model; with `stages`, the deepest one in its stead.
+        The model; with `stages`, the deepest one instead.
 
     Raises:
-        FloatingPointError: the loss or a gradient was not finite; the last good checkpoint stays.
-        OSError: a checkpoint could not be written, as on a full disk; the last good one stays.
-        labse_tf.training.preemption.Preempted: SIGTERM came, and the run was saved to go on later.
+        FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
+        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
             run; or the model was loaded to embed only, in bfloat16 or with another backend.
 
@@ -118,9 +119,16 @@ def _run_stage(
         clip_norm=config.clip_norm,
         chunk_bytes=config.logits_mb * MEGABYTE,
     )
-    optimizer = AdamW(rate_of(config, stage), config.weight_decay)
+    optimizer = AdamW(config.schedule(stage), config.weight_decay)
     optimizer.build(task.trained_weights)
     task.compile(optimizer)
-    state = state_of(model, optimizer, config, stage, workdir, settings, {"head": head})
+    state = TrainingState(
+        stage.directory(workdir),
+        model,
+        optimizer,
+        settings,
+        config.keep_checkpoints,
+        parts={"head": head},
+    )
     callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
     train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)

@@ -19,6 +19,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,13 +28,17 @@ from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.weights import unfilled_encoder
+from labse_tf.files.atomic import atomic_file
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
 from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.training.config import TrainingConfig
+from labse_tf.training.stages import stage_name
 from labse_tf.version import __version__
 
 RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
 BEST = os.path.join("best", "encoder")
+Files = Sequence[str | os.PathLike]
 _NOT_COMPARED = ("system",)
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
 
@@ -41,9 +46,9 @@ _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
 def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
     """Reads the model of a training run, at its newest checkpoint or at `step`.
 
-    Of a run with `patience` it is the one that did best on held-out pairs, if no step is given;
-    else of one with a moving average, that. Of a run of several stages it is the newest one that
-    has a checkpoint, and `step` counts within it.
+    If no step is given, a run with `patience` yields the model that was best on held-out pairs.
+    Else a run with `ema_decay` yields the moving average of the weights. A run of several stages
+    is read at its newest stage that has a checkpoint; `step` counts within that stage.
 
     Raises:
         FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
@@ -87,8 +92,9 @@ def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLang
 
 
 def check_stages(workdir: str | os.PathLike, several: bool) -> None:
-    """Raises ValueError if a directory holds a run of one stage and it is to be several, or not."""
-    kinds = {False: RUN_FILE, True: os.path.join("stage-1", RUN_FILE)}
+    """Raises ValueError if `workdir` holds a run of one stage, but `several` are asked for, or the
+    other way round."""
+    kinds = {False: RUN_FILE, True: os.path.join(stage_name(1), RUN_FILE)}
     if os.path.exists(os.path.join(workdir, kinds[not several])):
         raise ValueError(
             f"{os.fspath(workdir)!r} holds a run {'without' if several else 'with'} `stages`. "
@@ -97,10 +103,10 @@ def check_stages(workdir: str | os.PathLike, several: bool) -> None:
 
 
 def stages_in(workdir: str) -> list[str]:
-    """Directories of a run's stages that have a checkpoint, in order."""
+    """Directories of the stages of a run that have a checkpoint, in order."""
     found = []
     for number in itertools.count(1):
-        path = os.path.join(workdir, f"stage-{number}")
+        path = os.path.join(workdir, stage_name(number))
         if not tf.train.latest_checkpoint(os.path.join(path, CHECKPOINTS)):
             return found
         found.append(path)
@@ -128,8 +134,14 @@ def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict
     return workdir, run, steps[max(steps) if step is None else step]
 
 
+def settings_of(config: TrainingConfig, **files: Files) -> dict[str, Any]:
+    """The settings of a run: its configuration, and its files by their absolute paths."""
+    paths = {name: [os.path.abspath(path) for path in given] for name, given in files.items()}
+    return dataclasses.asdict(config) | paths
+
+
 def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
-    """What config.json holds: all that must be the same when the run is started again, and how
+    """What config.json holds: the settings, which a run that is started again must share, and how
     the run came about."""
     preprocessor = model.preprocessor
     with open(preprocessor.vocab_file, "rb") as file:
@@ -153,6 +165,7 @@ def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
+    """Raises ValueError, with the differences, if `workdir` holds a run of other settings."""
     run_file = os.path.join(workdir, RUN_FILE)
     if not os.path.exists(run_file):
         return
@@ -168,14 +181,16 @@ def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
 
 
 def write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
+    """Makes a run's directory, with its config.json and vocabulary, unless it is there."""
     run_file = os.path.join(workdir, RUN_FILE)
     if os.path.exists(run_file):
         return
     os.makedirs(workdir, exist_ok=True)
-    shutil.copyfile(vocab_file, os.path.join(workdir, VOCABULARY_FILE))
-    with open(run_file + ".unfinished", "w", encoding="utf-8") as file:
+    vocabulary = atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb")
+    with open(vocab_file, "rb") as source, vocabulary as file:
+        shutil.copyfileobj(source, file)
+    with atomic_file(run_file) as file:
         json.dump(run, file, indent=2)
-    os.replace(run_file + ".unfinished", run_file)
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

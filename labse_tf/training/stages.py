@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from typing import NamedTuple
 
@@ -10,13 +11,13 @@ _STAGE = re.compile(r"\s*(\d+)\s*:\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 class Stage(NamedTuple):
-    """A part of a run, at one depth.
+    """A part of a run, in which the encoder has one depth.
 
     Attributes:
-        name: of its directory, "" if it is the whole run.
-        num_layers: of the encoder, None for what it has already.
-        first: steps of the whole run before it.
-        steps: its own.
+        name: of its directory; "" if it is the whole run.
+        num_layers: of the encoder; None: as many as it has.
+        first: number of the run's steps before the stage.
+        steps: number of its own steps.
     """
 
     name: str
@@ -24,16 +25,25 @@ class Stage(NamedTuple):
     first: int
     steps: int
 
+    def directory(self, workdir: str | os.PathLike) -> str:
+        """Where the stage of a run in `workdir` has its checkpoints and logs."""
+        return os.path.join(workdir, self.name) if self.name else os.fspath(workdir)
+
+
+def stage_name(number: int) -> str:
+    """Of the directory of a run's stage; the first one has number 1."""
+    return f"stage-{number}"
+
 
 def parse_stages(text: str, steps: int) -> list[Stage]:
-    """The stages of a run, as (layers, share of the steps), shallow ones first.
+    """The stages of a run, the shallowest first.
 
     Args:
-        text: "LAYERS:SHARE%,..." whose shares add up to 100%; "" for a run of one stage.
-        steps: of the whole run.
+        text: "LAYERS:SHARE%,...", shares of the steps that add up to 100%; "" for one stage.
+        steps: number of steps of the whole run.
 
     Raises:
-        ValueError: `text` is not like that, or a stage has no step.
+        ValueError: `text` is not of that form, or a stage would have no steps.
 
     Example:
         >>> [stage[1:] for stage in parse_stages("0:20%,2:30%,6:50%", 1000)]
@@ -52,7 +62,7 @@ def parse_stages(text: str, steps: int) -> list[Stage]:
         raise ValueError(f"The layers of `stages` (={text!r}) must increase.")
     ends = [round(steps * sum(shares[: i + 1]) / 100) for i in range(len(shares))]
     stages = [
-        Stage(f"stage-{i + 1}", depth, first, end - first)
+        Stage(stage_name(i + 1), depth, first, end - first)
         for i, (depth, first, end) in enumerate(zip(layers, [0, *ends], ends))
     ]
     if steps and not all(stage.steps for stage in stages):

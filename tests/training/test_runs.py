@@ -12,7 +12,7 @@ import tensorflow as tf
 import labse_tf
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.fine_tuning import fine_tune
-from labse_tf.training.held_out_pairs import HeldOut
+from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.run_directory import load_run
 from labse_tf.training.stages import parse_stages
 from tests.training.test_fine_tuning import CONFIG, checkpoints, make_model, weights, write_pairs
@@ -84,8 +84,8 @@ def test_held_out_pairs_and_the_end_of_patience(new_model, pairs, tmp_path, monk
             best["weights"] = weights(model)
         return found.pop(0)
 
-    counted = HeldOut.measure
-    monkeypatch.setattr(HeldOut, "measure", measure)
+    counted = HeldOutPairs.measure
+    monkeypatch.setattr(HeldOutPairs, "measure", measure)
     config = dataclasses.replace(CONFIG, evaluate_every=2, patience=2)
     fine_tune(model, [pairs], config, tmp_path / "run", held_out=[pairs])
     assert found == [0.9]  # ended after the measurement of step 8
@@ -100,7 +100,7 @@ def test_held_out_pairs_and_the_end_of_patience(new_model, pairs, tmp_path, monk
 
     few = write_pairs(tmp_path / "few.tsv", 20, seed=5)
     state = type("State", (), {"step": 0})()
-    callback = HeldOut(model, [few], state, config, parse_stages("", 1)[0])
+    callback = HeldOutPairs(model, [few], state, config, parse_stages("", 1)[0])
     with open(few, encoding="utf-8") as file:
         x, y = (model.encode(side) for side in zip(*(line[:-1].split("\t") for line in file)))
     hits = [(s @ y.T).argmax() == i for i, s in enumerate(x)]
