@@ -57,7 +57,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.soak
-	$(BIN)/python -m tests.benchmark.speed --readme README.md
+	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md
 
 setup: .venv/installed .venv/installed-test .venv/installed-lint
 

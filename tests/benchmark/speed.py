@@ -1,6 +1,6 @@
 """Speed of embedding strings on a CPU, by labse_tf and by what else there is, with equal weights.
 
-python -m tests.benchmark.speed --readme README.md
+python -m tests.benchmark.speed --readme labse_tf/inference/README.md
 
 Every system runs in a process of its own. Before anything is timed, its embeddings are compared
 with those of labse_tf in float32. Then each round has every system embed the same sentences, one
