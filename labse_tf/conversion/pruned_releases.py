@@ -10,7 +10,7 @@ from tqdm import tqdm
 from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import size_on_disk

@@ -12,7 +12,7 @@ import tensorflow as tf
 from labse_tf.data.pair_files import common_format, group_shards, pair_format, read_columns
 from labse_tf.data.pipeline import read_rows, split_rows
 from labse_tf.data.sampling import key_of, sample_rows
-from labse_tf.files.sentences import STDIN, read_lines
+from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 SLACK = 1.05  # text that is drawn for a window of rows, over what fills them on average

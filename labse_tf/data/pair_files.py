@@ -14,22 +14,21 @@ Shards are named as Model Garden names them: `corpus.tfrecord-00000-of-00010`.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from labse_tf.files.lines import read_blocks
+
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
 
 _NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$")
 _SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)")
-_BYTES_AT_ONCE = 2**17
 _RECORDS_AT_ONCE = 1024  # reading records one by one costs 0.2 ms each
 
 
@@ -134,17 +133,12 @@ def _read_blocks(
 def _read_tsv(path: str, compression: str, hard_negatives: int) -> Iterator[list[tuple[str, ...]]]:
     least, most = 2 + hard_negatives, max(3, 2 + hard_negatives)
     number = 0  # of the last line read
-    for block in _blocks_of_lines(path, compression):
-        try:
-            lines = block.decode("utf-8")
-        except UnicodeDecodeError as error:
-            number += block.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"{path}:{number}: invalid UTF-8 ({error.reason}: byte {block[error.start]:#04x})."
-                " Convert the file (`iconv -t UTF-8`)."
-            ) from error
-        # TextLineDataset drops carriage returns, wherever they are.
-        lines = lines.removesuffix("\n").replace("\r", "").split("\n")
+    for lines in read_blocks(
+        path,
+        compressed=bool(compression),
+        carriage_returns=False,  # as TextLineDataset
+        open_file=lambda path: tf.io.gfile.GFile(path, "rb"),
+    ):
         pairs = []
         for line in lines:
             number += 1
@@ -170,34 +164,6 @@ def _empty_side(texts: Sequence[str]) -> str:
     empty = next(i for i, text in enumerate(texts) if not text.strip())
     side = ("source", "target")[empty] if empty < 2 else "hard negative"
     return f"the {side} is empty: {tuple(texts)!r:.80}. A pair needs all of them; remove it."
-
-
-def _blocks_of_lines(path: str, compression: str) -> Iterator[bytes]:
-    """The file in blocks of whole lines; the last line may lack its line feed."""
-    rest, number = b"", 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        stream = gzip.GzipFile(fileobj=file) if compression else file
-        while True:
-            try:
-                block = stream.read(_BYTES_AT_ONCE)
-            except (OSError, EOFError, zlib.error) as error:
-                if not compression:
-                    raise
-                raise ValueError(
-                    f"{path}:{number + 1}: the gzip is damaged or cut short here: {error}. "
-                    "Fetch or compress the file again."
-                ) from error
-            if not block:
-                break
-            head, line_feed, tail = block.rpartition(b"\n")
-            if line_feed:
-                yield (lines := rest + head + line_feed)
-                number += lines.count(b"\n")
-                rest = tail
-            else:
-                rest += tail
-    if rest:
-        yield rest
 
 
 def _read_tfrecord(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from labse_tf.data.pair_files import read_columns
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 
 _PAIRS = re.compile(r"\.(tsv|tfrecord)\b")
 

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labse_tf.evaluation.recorder import Recorder
+from labse_tf.files.atomic import atomic_file
 from labse_tf.version import __version__
 
 FORMAT = "labse_tf evaluation 1"
@@ -96,17 +96,9 @@ def failures(results: Mapping[str, Any]) -> list[str]:
 
 def write_json(results: Mapping[str, Any], output: str | os.PathLike) -> None:
     """Writes results in one step: a file that was there is replaced whole, or not at all."""
-    folder = os.path.dirname(os.path.abspath(output))
-    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=".json")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(results, file, ensure_ascii=False, indent=1, allow_nan=False)
-            file.write("\n")
-        os.chmod(unfinished, 0o644)
-        os.replace(unfinished, output)
-    except BaseException:
-        os.remove(unfinished)
-        raise
+    with atomic_file(output) as file:
+        json.dump(results, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
 
 
 def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[str, Any]:

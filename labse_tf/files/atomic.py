@@ -1,37 +1,248 @@
-"""Directories that are written whole or not at all."""
+"""Files and directories that are written whole or not at all.
+
+What is written goes to a temporary sibling `.NAME.xxxxxxxx.unfinished`, reaches the disk (fsync),
+and gets its name by a rename, so that neither an error, a kill nor a power failure leaves half of
+it at the path, and no reader sees half of it.
+
+The writer holds a lock (flock) on the sibling. One that is not locked was left by a process that
+was killed, and is removed by the next write to the same path. A process id in the name would not
+do: a disk may be shared by several machines.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
+import logging
 import os
+import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import IO
+
+_UNFINISHED = "unfinished"
+_ASIDE = "replaced"  # what was at the path, where the file system cannot swap two directories
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' <fcntl.h>, <linux/fs.h>
+_libc = ctypes.CDLL(None)
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def renamed_when_done(path: str | os.PathLike) -> Iterator[str]:
-    """Gives a directory beside `path` to write to; renames it when the block ends well.
+def atomic_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """Gives a file to write to; it is at `path` if the block ends well.
 
-    What stands at `path` is replaced then. After an error nothing of the new directory is left.
+    What stands at `path` is replaced then; after an error it is as it was. The permissions are
+    those that the umask leaves.
+
+    Args:
+        path: the file, in a directory that exists.
+        mode: "w", UTF-8 with line feeds as they are; or "wb".
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk; it names `path`.
+
+    Example:
+        >>> with atomic_file("results.json") as file:
+        ...     json.dump(results, file)
     """
-    parent, name = os.path.split(os.path.abspath(path))
-    os.makedirs(parent, exist_ok=True)
-    unfinished = tempfile.mkdtemp(prefix=f".{name}.", suffix=".unfinished", dir=parent)
-    try:
-        os.chmod(unfinished, 0o755)  # mkdtemp's 0700 would hide the release from a server's user
+    path = os.path.abspath(path)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with _unfinished(path, _create_file) as (unfinished, descriptor):
+        with open(descriptor, mode, closefd=False, **text) as file:
+            yield file
+        _fsync(descriptor, unfinished)
+        durable_rename(unfinished, path)
+
+
+@contextlib.contextmanager
+def atomic_directory(
+    path: str | os.PathLike, rename: Callable[[str, str], None] | None = None
+) -> Iterator[str]:
+    """Gives a directory to write to; it is at `path` if the block ends well.
+
+    What stands at `path` is replaced then; on Linux (renameat2) without a moment in which nothing
+    is there. After an error `path` is as it was, and nothing of the new directory is left. Its
+    permissions are those that the umask leaves.
+
+    Args:
+        path: the directory; the one that holds it is made if it does not exist.
+        rename: called with the finished directory's temporary name and `path`, instead of replacing
+            what is there: for a name in the same folder that is known only at the end.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; it names `path`.
+
+    Example:
+        >>> with atomic_directory("release") as unfinished:
+        ...     shutil.copytree(source, unfinished, dirs_exist_ok=True)
+    """
+    path = os.path.abspath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _unfinished(path, _create_directory) as (unfinished, descriptor):
+        mode = os.fstat(descriptor).st_mode & 0o7777
         yield unfinished
-        if os.path.lexists(path):
-            old = tempfile.mkdtemp(prefix=f".{name}.", suffix=".old", dir=parent)
-            os.rename(path, os.path.join(old, name))
-            try:
-                os.rename(unfinished, path)
-            except BaseException:
-                os.rename(os.path.join(old, name), path)
-                os.rmdir(old)
-                raise
-            shutil.rmtree(old)
-        else:
-            os.rename(unfinished, path)
+        if os.stat(unfinished).st_mode & 0o7777 != mode:  # of a directory that was copied over it
+            os.chmod(unfinished, mode)
+        _sync_tree(unfinished)
+        (rename or _replace)(unfinished, path)
+        _sync(os.path.dirname(path))
+
+
+def durable_rename(source: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Renames what is whole and on the disk, so that a power failure does not undo it."""
+    os.rename(source, path)
+    _sync(os.path.dirname(os.path.abspath(path)))
+
+
+@contextlib.contextmanager
+def _unfinished(path: str, create: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+    """A new locked sibling of `path` and its descriptor; removed unless it was renamed."""
+    try:
+        _remove_leftovers(path)
+        unfinished, descriptor = _create_locked(path, create)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    try:
+        yield unfinished, descriptor
+    except OSError as error:
+        if (name := _name_for_users(error, unfinished, path)) is None:
+            raise
+        raise OSError(error.errno, error.strerror, name) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove(unfinished)
+        os.close(descriptor)
+
+
+def _create_file(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _create_directory(path: str) -> int:
+    os.mkdir(path)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _create_locked(path: str, create: Callable[[str], int]) -> tuple[str, int]:
+    parent, name = os.path.split(path)
+    while True:
+        unfinished = os.path.join(parent, f".{name}.{secrets.token_hex(4)}.{_UNFINISHED}")
+        try:
+            descriptor = create(unfinished)
+        except (FileExistsError, FileNotFoundError):
+            if not os.path.isdir(parent):
+                raise
+            continue
+        _lock(descriptor, wait=True)
+        # Before it was locked, another writer may have taken it for a leftover.
+        if os.path.lexists(unfinished):
+            return unfinished, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool = False) -> bool:
+    """False if another holds the lock, or the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _remove_leftovers(path: str) -> None:
+    """Removes the siblings of `path` that no living process is writing."""
+    parent, name = os.path.split(path)
+    # While nothing is at the path, what was put aside is all that there is.
+    endings = f"({_UNFINISHED}|{_ASIDE})" if os.path.lexists(path) else _UNFINISHED
+    leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.{endings}")
+    for found in filter(leftover.fullmatch, os.listdir(parent)):
+        found = os.path.join(parent, found)
+        if os.path.islink(found):  # one that was replaced; what is written is never a link
+            _remove(found)
+            continue
+        try:
+            descriptor = os.open(found, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, PermissionError):  # gone by now, or another user's
+            continue
+        try:
+            if _lock(descriptor):
+                _remove(found)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    """Removes a file or a directory, if it is there; if it cannot, the next write tries again."""
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _log.warning("%r is left behind, since it cannot be removed: %s", path, error)
+
+
+def _name_for_users(error: OSError, unfinished: str, path: str) -> str | None:
+    """What an error should name: `path`, or what is in it; None if it is about something else."""
+    if error.filename is None:
+        return path if error.errno in _DISK_ERRORS else None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    return path + name.removeprefix(unfinished) if name.startswith(unfinished) else None
+
+
+def _replace(unfinished: str, path: str) -> None:
+    """Gives a directory the name `path`; what was there has its name then, or is gone."""
+    if not os.path.lexists(path):
+        os.rename(unfinished, path)
+    elif not _exchange(unfinished, path):
+        aside = unfinished.removesuffix(_UNFINISHED) + _ASIDE
+        try:
+            os.rename(path, aside)
+            os.rename(unfinished, path)
+        except BaseException:
+            if os.path.lexists(aside) and not os.path.lexists(path):
+                os.rename(aside, path)
+            raise
+        _remove(aside)
+
+
+def _exchange(first: str, second: str) -> bool:
+    """Swaps two paths in one step; False if the system or the file system cannot."""
+    renameat2 = getattr(_libc, "renameat2", None)
+    paths = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
+    return renameat2 is not None and renameat2(*paths, _RENAME_EXCHANGE) == 0
+
+
+def _sync_tree(directory: str) -> None:
+    """Has all files in a directory reach the disk, and the directories with their names."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(directory, topdown=False, onerror=stop):
+        for path in (os.path.join(folder, name) for name in names):
+            if not os.path.islink(path):
+                _sync(path)
+        _sync(folder)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _fsync(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync(descriptor: int, path: str) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems refuse it for directories, where renames are as durable as they get.
+        if not os.path.isdir(path) or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise OSError(error.errno, error.strerror, path) from error

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from labse_tf.files.atomic import durable_rename
+
 SUFFIX = ".unfinished"
 OUTPUT_DTYPES = ("float32", "float16")
 
@@ -132,7 +134,7 @@ class EmbeddingFile:
         """Gives the file its name, since it is whole, and maps it."""
         os.fsync(self._file.fileno())
         self._file.close()
-        os.replace(self.unfinished, self.path)
+        durable_rename(self.unfinished, self.path)
         return np.load(self.path, mmap_mode="r" if self.rows else None)  # no map is of 0 bytes
 
     def close(self) -> None:

@@ -1,32 +1,12 @@
-"""Files of sentences: text, a column of TSV, a field of JSONL."""
+"""Sentences: lines of text, a column of TSV, a field of JSONL, or strings in memory."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import sys
-import zlib
 from collections.abc import Iterable, Iterator
 
-STDIN = "-"
-ERRORS = ("strict", "replace")
-
-
-def read_lines(path: str | os.PathLike, errors: str = "strict") -> Iterator[str]:
-    """The lines of a UTF-8 text without their ends, read as they are asked for.
-
-    Args:
-        path: a file, plain or `.gz`; or "-" for standard input.
-        errors: of invalid UTF-8: "strict", or "replace" by U+FFFD.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: invalid UTF-8 or a damaged file; the message begins with `file:line:`.
-    """
-    if errors not in ERRORS:
-        raise ValueError(f"`errors` (={errors!r}) must be one of {ERRORS}.")
-    return _lines(os.fspath(path), errors)
+from labse_tf.files.lines import read_lines
 
 
 def read_column(path: str | os.PathLike, column: int, errors: str = "strict") -> Iterator[str]:
@@ -56,21 +36,6 @@ def read_field(path: str | os.PathLike, field: str, errors: str = "strict") -> I
             string under this key.
     """
     return _field(path, field, read_lines(path, errors))
-
-
-def count_lines(path: str | os.PathLike) -> int:
-    """How many lines `read_lines` gives of a file, without a look at what they hold."""
-    lines, last = 0, b"\n"
-    with _opened(os.fspath(path)) as file:
-        while block := file.read(2**20):
-            lines, last = lines + block.count(b"\n"), block
-    return lines + (not last.endswith(b"\n"))
-
-
-def _opened(path: str):
-    if path == STDIN:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    return (gzip.open if path.endswith(".gz") else open)(path, "rb")
 
 
 def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], int | None]:
@@ -108,24 +73,6 @@ def _encoded(sentences: Iterable[str]) -> Iterator[bytes]:
             yield sentence.encode("utf-8")
         except UnicodeEncodeError as error:
             raise ValueError(f"Sentence {index} cannot be written as UTF-8: {error}.") from error
-
-
-def _lines(path: str, errors: str) -> Iterator[str]:
-    number = 0
-    with _opened(path) as file:
-        try:
-            for line in file:
-                number += 1
-                yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", errors)
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: invalid UTF-8: {error}. Mend the line, or go on with "
-                "errors='replace' (--errors replace)."
-            ) from error
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(
-                f"{path}:{number + 1}: the gzip is damaged or cut short here: {error}."
-            ) from error
 
 
 def _column(path: str | os.PathLike, column: int, lines: Iterator[str]) -> Iterator[str]:

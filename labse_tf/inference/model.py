@@ -14,7 +14,8 @@ from tqdm import tqdm
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.precision import PRECISIONS, computing_in
 from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
-from labse_tf.files.sentences import count_lines, in_utf8
+from labse_tf.files.lines import count_lines
+from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
 from labse_tf.inference.windows import Windows, pass_over
 from labse_tf.release.saved_model import write_release

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.model_card import hugging_face, tf_hub
 from labse_tf.model_card.claims import Claims
 from labse_tf.model_card.example import choose_sentences
@@ -61,7 +61,7 @@ def write_cards(
         _path(claims.preprocessor_handle): tf_hub.preprocessor_page(facts, claims, sentences),
         "README.md": hugging_face.card(facts, claims, results, sentences, yaml),
     }
-    with renamed_when_done(output) as unfinished:
+    with atomic_directory(output) as unfinished:
         for name, text in pages.items():
             path = os.path.join(unfinished, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -170,7 +170,7 @@ def read_leakage_keys(paths: Iterable[str | os.PathLike]) -> set[str]:
     """The keys of all sentences of some files: text, a sentence a line, or both sides of pairs.
 
     Raises:
-        FileNotFoundError, ValueError: a file cannot be read, see `labse_tf.files.sentences`.
+        FileNotFoundError, ValueError: a file cannot be read, see `labse_tf.data.texts`.
     """
     keys: set[str] = set()
     for path in paths:

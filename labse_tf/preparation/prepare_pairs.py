@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from labse_tf.evaluation.fingerprint import fingerprint
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.preparation.filters import (
@@ -111,7 +111,7 @@ def prepare_pairs(
         "files": [],
     }
     excluded = read_leakage_keys(exclude)
-    with renamed_when_done(output) as folder, tqdm(unit=" pairs", disable=None) as bar:
+    with atomic_directory(output) as folder, tqdm(unit=" pairs", disable=None) as bar:
         for languages, group in itertools.groupby(inputs, key=lambda i: i.languages):
             filters = _filters(options, languages, excluded, model)
             for file in group:

@@ -12,7 +12,7 @@ import json
 import os
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained import bert_files
 from labse_tf.pretrained.safetensors_files import FILE, write_tensors
 from labse_tf.pretrained.sentence_transformer_files import MODULES, read_modules, write_modules
@@ -132,7 +132,7 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
             f"The vocabulary {preprocessor.vocab_file!r} has {preprocessor.vocab_size} tokens, "
             f"but the encoder's `vocab_size` is {config.vocab_size}."
         )
-    with renamed_when_done(path) as unfinished:
+    with atomic_directory(path) as unfinished:
         with open(os.path.join(unfinished, bert_files.CONFIG), "w", encoding="utf-8") as file:
             file.write(json.dumps(bert_files.config_to_write(config), indent=2) + "\n")
         write_tokenizer(unfinished, preprocessor)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_variables
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
 from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
@@ -104,7 +104,7 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
         )
     bert = _bert_encoder(encoder)
     lower_case = "uncased" if preprocessor.lower_case else "cased"
-    with renamed_when_done(path) as unfinished:
+    with atomic_directory(path) as unfinished:
         shutil.copyfile(
             preprocessor.vocab_file, os.path.join(unfinished, f"{lower_case}_vocab.txt")
         )

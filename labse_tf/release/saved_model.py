@@ -20,7 +20,7 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.encoder.weights import unfilled_encoder
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.release.root import release_root, split_roots, weights_by_name
 from labse_tf.release.warmup import write_warmup
 from labse_tf.tokenization.preprocessing import Preprocessor
@@ -73,7 +73,7 @@ def write_release(
             raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
         if not is_release(path):
             raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
-    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
+    with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
         exported = _reading_its_own(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
@@ -109,7 +109,7 @@ def write_split(
     weights_dtype = _check_dtypes(weights_dtype, compute_dtype)
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists. Choose another path.")
-    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as assets:
+    with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
         exported = _reading_its_own(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from labse_tf.files.atomic import atomic_directory, atomic_file
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.release.saved_model import is_release
 from labse_tf.release.warmup import write_warmup
@@ -59,7 +58,13 @@ def add_version(
     sizes = list(batch_sizes)
     if not sizes or sizes[0] < 1 or any(a >= b for a, b in itertools.pairwise(sizes)):
         raise ValueError(f"`batch_sizes` (={sizes}) must be numbers above 0 that increase.")
-    with _next_version(os.path.join(directory, name)) as (unfinished, version):
+    versions: list[str] = []
+
+    def rename(unfinished: str, _: str) -> None:
+        versions.append(_rename_to_next(unfinished))
+
+    # Until it has its number the server passes over it.
+    with atomic_directory(os.path.join(directory, name, "version"), rename) as unfinished:
         shutil.copytree(release, unfinished, dirs_exist_ok=True)
         write_warmup(unfinished, sizes)
     kept = []
@@ -68,31 +73,22 @@ def add_version(
         if os.path.lexists(path) and not _is_ours(path):
             kept.append(file_name)
             continue
-        _replace(path, text)
-    return version[0], kept
+        with atomic_file(path) as file:
+            file.write(text)
+    return versions[0], kept
 
 
-@contextlib.contextmanager
-def _next_version(folder: str) -> Iterator[tuple[str, list[str]]]:
-    """Gives a directory to write to, and a list that names the version when it is there."""
-    os.makedirs(folder, exist_ok=True)
-    version: list[str] = []
-    # A name that is no number: the server passes over it.
-    unfinished = tempfile.mkdtemp(prefix=".", suffix=".unfinished", dir=folder)
-    try:
-        yield unfinished, version
-        # Not 0700, mkdtemp's or the copied release's: the server has a user of its own.
-        os.chmod(unfinished, 0o755)
-        while not version:
-            path = os.path.join(folder, str(max([0, *_versions(folder)]) + 1))
-            try:
-                os.rename(unfinished, path)  # fails on a directory that is not empty
-                version.append(path)
-            except OSError as error:  # another process has just added this version
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def _rename_to_next(unfinished: str) -> str:
+    """Renames a directory to the next version beside it; returns that one's path."""
+    folder = os.path.dirname(unfinished)
+    while True:
+        path = os.path.join(folder, str(max([0, *_versions(folder)]) + 1))
+        try:
+            os.rename(unfinished, path)  # fails on a directory that is not empty
+            return path
+        except OSError as error:  # another process has just added this version
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _versions(folder: str) -> list[int]:
@@ -109,16 +105,3 @@ def _models(directory: str) -> list[str]:
 def _is_ours(path: str) -> bool:
     with open(path, encoding="utf-8", errors="replace") as file:
         return MARK in file.readline()
-
-
-def _replace(path: str, text: str) -> None:
-    folder, name = os.path.split(path)
-    descriptor, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(unfinished, 0o644)
-        os.replace(unfinished, path)
-    except BaseException:
-        os.unlink(unfinished)
-        raise

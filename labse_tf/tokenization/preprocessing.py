@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_text as text
+
+from labse_tf.files.lines import read_blocks
 
 PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 DEFAULT_SEQ_LENGTH = 128
@@ -24,18 +27,9 @@ def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
     vocab_file = os.fspath(vocab_file)
     if not os.path.isfile(vocab_file):
         raise FileNotFoundError(f"There is no vocabulary file {vocab_file!r}.")
-    with open(vocab_file, "rb") as file:
-        lines = file.read().split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    if not lines:
-        raise ValueError(f"The vocabulary {vocab_file!r} is empty: expected one token a line.")
     ids: dict[str, int] = {}
-    for number, line in enumerate(lines):
-        try:
-            token = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{vocab_file}:{number + 1}: invalid UTF-8: {error}.") from error
+    blocks = read_blocks(vocab_file, compressed=False)
+    for number, token in enumerate(itertools.chain.from_iterable(blocks)):
         if "\r" in token:
             raise ValueError(
                 f"{vocab_file}:{number + 1}: the line ends in a carriage return. "
@@ -48,6 +42,8 @@ def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
                 f"{vocab_file}:{number + 1}: token {token!r} stands already on line "
                 f"{ids[token] + 1}; a token has one id."
             )
+    if not ids:
+        raise ValueError(f"The vocabulary {vocab_file!r} is empty: expected one token a line.")
     if missing := [token for token in (PADDING, UNKNOWN, START, END) if token not in ids]:
         raise ValueError(f"The vocabulary {vocab_file!r} lacks {', '.join(missing)}.")
     return ids

@@ -12,6 +12,7 @@ import tensorflow_text as text
 from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
 
 from labse_tf.data.pair_files import read_columns
+from labse_tf.files.atomic import atomic_file
 from labse_tf.tokenization.preprocessing import END, MASK, PADDING, START, UNKNOWN
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
@@ -139,15 +140,8 @@ def write_vocabulary(
     path = os.fspath(path)
     if os.path.exists(path) and not overwrite:
         raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
-    unfinished = f"{path}.unfinished"
-    try:
-        with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{token}\n" for token in tokens)
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
+    with atomic_file(path) as file:
+        file.writelines(f"{token}\n" for token in tokens)
 
 
 def _at_most(sentences: list[str], most: int, rng: np.random.Generator) -> list[str]:

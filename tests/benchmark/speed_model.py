@@ -21,7 +21,7 @@ import tf_keras
 
 import labse_tf
 from labse_tf.encoder import weights
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained import hugging_face, model_garden
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def write_tf_hub(path, model):
         inner_activation=gelu,
         dict_outputs=True,
     )
-    with renamed_when_done(path) as unfinished, tempfile.TemporaryDirectory() as temporary:
+    with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as temporary:
         checkpoint = Path(temporary) / "checkpoint"
         model_garden.write(checkpoint, model.preprocessor, model.encoder)
         restored = tf.train.Checkpoint(encoder=encoder).read(str(checkpoint / "bert_model.ckpt"))
@@ -115,7 +115,7 @@ def write_onnx_int8(path, model):
     axes = {**{name: {0: "batch", 1: "width"} for name in names}, "pooled": {0: "batch"}}
     example = torch.ones([3, 2, 7], dtype=torch.long)
     example[1, 1, 4:] = 0  # with padding: a mask of ones alone might be traced as none
-    with renamed_when_done(path) as unfinished:
+    with atomic_directory(path) as unfinished:
         float32, int8 = (os.path.join(unfinished, name) for name in ("float32.onnx", "model.onnx"))
         # Not by torch.export (dynamo), which needs onnxscript besides.
         torch.onnx.export(

@@ -14,7 +14,7 @@ import labse_tf
 from labse_tf.conversion.pruned_releases import prune_release
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 from labse_tf.tokenization.preprocessing import read_vocabulary
 from labse_tf.tokenization.scripts import scripts_in, scripts_of
 

@@ -1,10 +1,10 @@
-"""Files of sentences: what is read, and what is said of what cannot be."""
+"""Sentences in columns and fields: what is read, and what is said of what cannot be."""
 
 import gzip
 
 import pytest
 
-from labse_tf.files.sentences import count_lines, read_column, read_field, read_lines
+from labse_tf.files.sentences import read_column, read_field
 
 
 def test_columns_and_fields(tmp_path):
@@ -14,25 +14,6 @@ def test_columns_and_fields(tmp_path):
     lines = '{"id": 1, "text": "\\u00e4\\tb"}\n{"text": "", "x": [1]}\n'
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     assert list(read_field(tmp_path / "a.jsonl.gz", "text")) == ["ä\tb", ""]
-    assert count_lines(tmp_path / "a.tsv") == 3
-    assert count_lines(tmp_path / "a.jsonl.gz") == 2
-    (tmp_path / "empty.txt").write_bytes(b"")
-    assert (count_lines(tmp_path / "empty.txt"), list(read_lines(tmp_path / "empty.txt"))) == (
-        0,
-        [],
-    )
-
-
-def test_invalid_utf8_is_refused_or_replaced(tmp_path):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"good\nna\xefve\nlast\n")
-    lines = read_lines(path)
-    assert next(lines) == "good"
-    with pytest.raises(ValueError, match=r"bad\.txt:2: invalid UTF-8: .*--errors replace"):
-        next(lines)
-    assert list(read_lines(path, errors="replace")) == ["good", "na\ufffdve", "last"]
-    with pytest.raises(ValueError, match=r"`errors` \(='ignore'\) must be one of"):
-        read_lines(path, errors="ignore")
 
 
 @pytest.mark.parametrize(

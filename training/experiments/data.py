@@ -11,7 +11,7 @@ import numpy as np
 
 from labse_tf.data.pair_files import read_columns
 from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.training.config import option
 
 
@@ -76,7 +76,7 @@ def draw_pairs(
     """
     files = list(files)
     if not os.path.isdir(folder):
-        with renamed_when_done(folder) as unfinished:
+        with atomic_directory(folder) as unfinished:
             for file in files:
                 pairs = list(read_columns(file))
                 order = np.random.default_rng(seed).permutation(len(pairs))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from labse_tf.data.pair_files import read_columns
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 from labse_tf.inference.model import LaBSE
 from labse_tf.search.nearest import nearest
 from training.experiments.data import write_rows
@@ -30,7 +30,7 @@ def add_hard_negatives(files: Sequence[str], folder: str, model: Callable[[], La
     """
     if not os.path.isdir(folder):
         embedder = model()
-        with renamed_when_done(folder) as unfinished:
+        with atomic_directory(folder) as unfinished:
             for file in files:
                 pairs = list(read_columns(file))
                 negatives = hard_negatives(pairs, embedder)

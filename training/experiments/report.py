@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labse_tf.evaluation.report.colours import CURVES
-from labse_tf.files.atomic import renamed_when_done
+from labse_tf.files.atomic import atomic_directory
 
 
 def check_plotting() -> None:
@@ -28,7 +28,7 @@ def write_report(results: Mapping[str, Any], folder: str) -> str:
         folder: is replaced if it is there.
     """
     table = render_table(results)
-    with renamed_when_done(folder) as unfinished:
+    with atomic_directory(folder) as unfinished:
         with open(os.path.join(unfinished, "results.json"), "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1, ensure_ascii=False, allow_nan=False)
         with open(os.path.join(unfinished, "table.md"), "w", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from labse_tf.evaluation.observer import Watch
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 
 
 def check_directory(path: str | os.PathLike | None, benchmark: str, layout: str) -> str:

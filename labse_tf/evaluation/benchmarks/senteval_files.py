@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable
 
 import numpy as np
 
 from labse_tf.evaluation.observer import Watch
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 
 LAYOUT = (
     "SentEval's data/downstream (https://github.com/facebookresearch/SentEval: MR/rt-polarity.pos "
@@ -95,16 +95,14 @@ def _label_last(path: str, number_of_file: int):
 
 def _paraphrases(path: str, number_of_file: int):
     """Quality, two ids, two strings; a header first. Quotation marks are of the text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        next(rows, None)
-        for row in rows:
-            if len(row) != 5 or row[0] not in ("0", "1"):
-                raise ValueError(
-                    f"{path}:{rows.line_num}: expected 0 or 1, two ids and two sentences, but got "
-                    f"{row!r:.100}."
-                )
-            yield int(row[0]), row[3], row[4]
+    for number, line in enumerate(itertools.islice(read_lines(path), 1, None), start=2):
+        row = line.split("\t")
+        if len(row) != 5 or row[0] not in ("0", "1"):
+            raise ValueError(
+                f"{path}:{number}: expected 0 or 1, two ids and two sentences, but got "
+                f"{row!r:.100}."
+            )
+        yield int(row[0]), row[3], row[4]
 
 
 def _latin_lines(path: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from labse_tf.evaluation.report.html import render_html
 from labse_tf.evaluation.report.markdown import render_markdown
 from labse_tf.evaluation.report.png import render_png
 from labse_tf.evaluation.report.tables import sections
+from labse_tf.files.atomic import atomic_file
 
 FORMAT = "labse_tf evaluation 1"
 _WANTED = "Expected what `labse evaluate MODEL ... --output FILE` writes."
@@ -78,7 +77,8 @@ def write_report(
         render_png(results, found),
     ]
     for name, content in zip(names, contents):
-        _write(name, content)
+        with atomic_file(name, "wb") as file:
+            file.write(content)
     return names
 
 
@@ -92,18 +92,3 @@ def _is_benchmark(benchmark: Any) -> bool:
             for key, value in benchmark["figures"].items()
         )
     )
-
-
-def _write(name: str, content: bytes) -> None:
-    """A file that is there whole or not at all."""
-    folder = os.path.dirname(os.path.abspath(name))
-    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=".", suffix=".unfinished")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.chmod(unfinished, 0o644)
-        os.replace(unfinished, name)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(unfinished)
-        raise
