@@ -31,18 +31,35 @@ def fresh(*arguments, cwd=ROOT, env=None, stdin: str = "", timeout: float = 300)
     Raises:
         subprocess.TimeoutExpired: it was killed after `timeout` seconds.
     """
-    arguments = [str(argument) for argument in arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "stdin").write_text(stdin, encoding="utf-8")
-        process = _context().Process(target=_run, args=(arguments, str(cwd), env or {}, folder))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(arguments, timeout)
-        texts = (Path(folder, name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess(arguments, process.exitcode, *texts)
+    return Started(*arguments, cwd=cwd, env=env, stdin=stdin).wait(timeout)
+
+
+class Started:
+    """A process as of `fresh`, which runs beside this one until `wait`.
+
+    Attributes:
+        pid: its number, for signals.
+    """
+
+    def __init__(self, *arguments, cwd=ROOT, env=None, stdin: str = ""):
+        self._arguments = [str(argument) for argument in arguments]
+        self._folder = tempfile.TemporaryDirectory()
+        Path(self._folder.name, "stdin").write_text(stdin, encoding="utf-8")
+        arguments = (self._arguments, str(cwd), env or {}, self._folder.name)
+        self._process = _context().Process(target=_run, args=arguments)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def wait(self, timeout: float = 300) -> subprocess.CompletedProcess:
+        """How it ended; see `fresh`."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+            raise subprocess.TimeoutExpired(self._arguments, timeout)
+        folder = Path(self._folder.name)
+        texts = ((folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(self._arguments, self._process.exitcode, *texts)
 
 
 @functools.cache

@@ -1,79 +1,19 @@
-"""fine_tune: what it learns; runs that are resumed, refused, or go wrong."""
+"""fine_tune: what it learns; runs that grow, train a part, average, or go wrong."""
 
 import dataclasses
-import signal
-import subprocess
-import sys
-from pathlib import Path
+import json
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import labse_tf
-from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.callbacks import Reports
 from labse_tf.training.fine_tuning import fine_tune
 from labse_tf.training.run_directory import load_run
-
-ROOT = Path(__file__).parents[2]
-ENGLISH = "the cat sat on mat and saw a green apple with Tom".split()
-CONFIG = FineTuningConfig(
-    steps=12,
-    batch_size=8,
-    learning_rate=0.01,
-    warmup_steps=2,
-    scale=10.0,
-    checkpoint_every=4,
-    report_every=2,
-    seed=3,
-)
-
-
-def write_pairs(path, count=100, seed=0):
-    rng = np.random.default_rng(seed)
-    with open(path, "w", encoding="utf-8") as file:
-        for _ in range(count):
-            words = rng.choice(ENGLISH, rng.integers(1, 9))
-            file.write(f"{' '.join(word[::-1] for word in words)} ?\t{' '.join(words)}\n")
-    return str(path)
-
-
-def make_model(vocab_file, vocab_size):
-    tf.random.set_seed(0)
-    config = labse_tf.EncoderConfig(
-        vocab_size=vocab_size,
-        hidden_size=8,
-        num_layers=1,
-        num_heads=2,
-        intermediate_size=12,
-        max_positions=32,
-        initializer_range=0.3,
-    )
-    encoder = labse_tf.Encoder(config)
-    rng = np.random.default_rng(1)
-    for weight in encoder.weights:
-        weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
-    return labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file, 32), encoder)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    return write_pairs(tmp_path_factory.mktemp("pairs") / "a-b.tsv")
-
-
-@pytest.fixture
-def new_model(vocab_file, vocab_size):
-    return lambda: make_model(vocab_file, vocab_size)
-
-
-def weights(model):
-    return [w.numpy() for w in model.encoder.weights]
-
-
-def checkpoints(workdir):
-    return sorted(
-        int(path.stem.rsplit("-", 1)[1]) for path in Path(workdir, "checkpoints").glob("*.index")
-    )
+from tests.training.logs import read_logs
+from tests.training.runs import CONFIG, assert_same, checkpoints, embed, weights, write_pairs
 
 
 def test_it_learns(vocab_file, vocab_size, pairs, tmp_path, capfd):
@@ -88,125 +28,7 @@ def test_it_learns(vocab_file, vocab_size, pairs, tmp_path, capfd):
     assert checkpoints(tmp_path / "run") == [50, 100, 120]  # the newest three
     for a, b in zip(weights(load_run(tmp_path / "run")), weights(model), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert load_run(tmp_path / "run", 50).encode(["Tom"]) != pytest.approx(model.encode(["Tom"]))
-
-
-def test_killed_and_started_again(new_model, pairs, vocab_file, tmp_path):
-    # In mid-training, between two checkpoints, with SIGKILL; the slow callback makes it sure.
-    whole = new_model()
-    fine_tune(whole, [pairs], CONFIG, tmp_path / "whole")
-    code = f"""
-import labse_tf.training.fine_tuning as f
-from labse_tf.training.callbacks import Reports
-from tests.training.test_fine_tuning import *
-step = Reports.on_train_batch_end
-def slow(self, batch, logs=None):
-    step(self, batch, logs)
-    if batch == 6:  # step 7: the last checkpoint is of step 4
-        print("step 7", flush=True)
-        time.sleep(600)
-Reports.on_train_batch_end = slow
-with open({vocab_file!r}, encoding="utf-8") as file:
-    model = make_model({vocab_file!r}, sum(1 for _ in file))
-f.fine_tune(model, [{pairs!r}], CONFIG, {str(tmp_path / "killed")!r})
-"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    for line in process.stdout:
-        if line.strip() == "step 7":
-            break
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
-    assert checkpoints(tmp_path / "killed") == [0, 4]
-
-    resumed = new_model()
-    fine_tune(resumed, [pairs], CONFIG, tmp_path / "killed")
-    for a, b in zip(weights(resumed), weights(whole), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-    # Resuming matters: the same steps from the same weights, without the optimizer's state.
-    assert max(np.abs(a - b).max() for a, b in zip(weights(whole), weights(new_model()))) > 0.01
-
-
-def test_a_finished_run_is_read_back(new_model, pairs, tmp_path):
-    model, again = new_model(), new_model()
-    fine_tune(model, [pairs], CONFIG, tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
-    fine_tune(again, [pairs], CONFIG, tmp_path / "run")
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
-    for a, b in zip(weights(again), weights(model), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_other_settings_are_refused(new_model, pairs, tmp_path):
-    fine_tune(new_model(), [pairs], CONFIG, tmp_path / "run")
-    other = dataclasses.replace(CONFIG, learning_rate=0.5, margin=0.1)
-    with pytest.raises(ValueError, match=r"learning_rate was 0.01, now 0.5") as error:
-        fine_tune(new_model(), [pairs], other, tmp_path / "run")
-    assert "settings.margin was 0.3, now 0.1" in str(error.value)
-    assert checkpoints(tmp_path / "run") == [4, 8, 12]
-
-
-def test_a_loss_that_is_no_number(new_model, pairs, tmp_path, monkeypatch):
-    model = new_model()
-    calls = tf.Variable(0, trainable=False)
-    rank = labse_tf.AdditiveMarginRankingLoss.__call__
-
-    def rotten(self, *arguments):
-        loss, negatives = rank(self, *arguments)
-        return loss * tf.where(calls.assign_add(1) > 7, float("nan"), 1.0), negatives
-
-    monkeypatch.setattr(labse_tf.AdditiveMarginRankingLoss, "__call__", rotten)
-    with pytest.raises(FloatingPointError, match=r"loss of step 8 is nan.*ckpt-4") as error:
-        fine_tune(model, [pairs], CONFIG, tmp_path / "run")
-    assert str(tmp_path / "run") in str(error.value)
-    assert checkpoints(tmp_path / "run") == [0, 4]
-    assert all(np.isfinite(w).all() for w in weights(load_run(tmp_path / "run")))
-
-
-def test_fewer_pairs_than_a_batch(new_model, tmp_path):
-    few = write_pairs(tmp_path / "few.tsv", count=7)
-    with pytest.raises(ValueError, match="hold 7 pairs, fewer than one global batch of 8"):
-        fine_tune(new_model(), [few], CONFIG, tmp_path / "run")
-    # Nothing was written, so the same directory will do for other settings.
-    assert not (tmp_path / "run").exists()
-    other = dataclasses.replace(CONFIG, batch_size=4, steps=3)
-    fine_tune(new_model(), [few], other, tmp_path / "run")
-    assert checkpoints(tmp_path / "run") == [0, 3]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("steps", -1),
-        ("batch_size", 1),
-        ("learning_rate", 0.0),
-        ("learning_rate", float("nan")),
-        ("warmup_steps", 12),
-        ("keep_checkpoints", 0),
-        ("scale", -1.0),
-    ],
-)
-def test_bad_settings(field, value):
-    with pytest.raises(ValueError, match=rf"`{field}` \(={value}\)"):
-        dataclasses.replace(CONFIG, **{field: value})
-
-
-def test_what_is_no_run(new_model, pairs, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no training run"):
-        load_run(tmp_path)
-    fine_tune(new_model(), [pairs], CONFIG, tmp_path / "run")
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 5; it has .*\[4, 8, 12\]"):
-        load_run(tmp_path / "run", 5)
-
-
-def test_no_step_starts_the_run(new_model, pairs, tmp_path):
-    model = new_model()
-    fine_tune(model, [pairs], dataclasses.replace(CONFIG, steps=0), tmp_path / "run")
-    assert checkpoints(tmp_path / "run") == [0]
-    for a, b in zip(weights(load_run(tmp_path / "run")), weights(new_model()), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert embed(load_run(tmp_path / "run", 50), ["Tom"]) != pytest.approx(embed(model, ["Tom"]))
 
 
 def test_first_step_by_hand(new_model, pairs, tmp_path):
@@ -219,3 +41,170 @@ def test_first_step_by_hand(new_model, pairs, tmp_path):
     assert len(moved) > 300
     np.testing.assert_allclose(np.median(moved), 0.01, rtol=1e-3)
     assert moved.max() < 0.0101
+
+
+def test_no_step_starts_the_run(new_model, pairs, tmp_path):
+    model = new_model()
+    fine_tune(model, [pairs], dataclasses.replace(CONFIG, steps=0), tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [0]
+    for a, b in zip(weights(load_run(tmp_path / "run")), weights(new_model()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_tensorboard(finished):
+    series = read_logs(finished[0])
+    names = {"loss", "negatives", "gradient_norm", "pairs/s", "learning_rate", "held_out_p_at_1"}
+    assert set(series) == names
+    assert list(series["loss"]) == [2, 4, 6, 8, 10, 12]
+    # Up to 0.01 in 2 steps, then down over 10: after step 6, that of the step just taken.
+    assert series["learning_rate"][6] == pytest.approx(0.01 * (12 - 5) / 10, rel=1e-5)
+    assert list(series["held_out_p_at_1"]) == [12]
+
+
+def test_a_loss_that_is_not_finite(new_model, pairs, tmp_path):
+    """Weights are NaN after step 5; the file holds what was read for step 6."""
+    model = new_model()
+    report = Reports.on_train_batch_end
+
+    def spoil(self, batch, logs=None):
+        report(self, batch, logs)
+        if batch == 4:
+            model.encoder.weights[0].assign(np.nan * model.encoder.weights[0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reports, "on_train_batch_end", spoil)
+        with pytest.raises(FloatingPointError, match=r"step 6 is nan.*ckpt-4.*step-6.npz") as error:
+            fine_tune(model, [pairs], CONFIG, tmp_path / "run")
+    assert str(tmp_path / "run" / "not-finite-step-6.npz") in str(error.value)
+    expected = labse_tf.read_pairs(
+        pairs, model.preprocessor, 8, seed=3, skip=5, shuffle_buffer=CONFIG.shuffle_buffer
+    )
+    source, target = next(iter(expected))
+    with np.load(tmp_path / "run" / "not-finite-step-6.npz") as written:
+        for i, side in enumerate((source, target)):
+            for name, ids in side.items():
+                np.testing.assert_array_equal(written[f"{i}/{name}"].reshape(ids.shape), ids)
+    assert checkpoints(tmp_path / "run") == [0, 4]
+    assert all(np.isfinite(w).all() for w in weights(load_run(tmp_path / "run")))
+
+
+def test_fewer_pairs_than_a_batch(new_model, tmp_path):
+    few = write_pairs(tmp_path / "few.tsv", count=7)
+    with pytest.raises(ValueError, match="hold 7 pairs, fewer than one global batch of 8"):
+        fine_tune(new_model(), [few], CONFIG, tmp_path / "run")
+    # Nothing was written, so the same directory will do for other settings.
+    assert not (tmp_path / "run").exists()
+    other = dataclasses.replace(CONFIG, batch_size=4, steps=0)
+    fine_tune(new_model(), [few], other, tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [0]
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert settings["batch_size"] == 4
+
+
+def test_stages(new_model, pairs, finished, tmp_path):
+    """Each begins as the last one ended, and goes on with the data where that one ended."""
+    config = dataclasses.replace(CONFIG, stages="0:50%,2:50%")
+    grown = fine_tune(new_model(0), [pairs], config, tmp_path / "run")
+    assert grown.encoder.config.num_layers == 2
+    assert checkpoints(tmp_path / "run" / "stage-1") == [0, 4, 6]
+    assert checkpoints(tmp_path / "run" / "stage-2") == [0, 4, 6]
+    first = load_run(tmp_path / "run" / "stage-1")
+    start = load_run(tmp_path / "run" / "stage-2", 0)
+    assert (first.encoder.config.num_layers, start.encoder.config.num_layers) == (0, 2)
+    sentences = ["The cat sat.", "green apples"]
+    np.testing.assert_allclose(embed(start, sentences), embed(first, sentences), atol=1e-5)
+    assert np.abs(embed(grown, sentences) - embed(first, sentences)).max() > 1e-3
+    assert_same(load_run(tmp_path / "run"), grown)
+    # Started again, every stage is read back; from the end of the first one, the second is run.
+    assert_same(fine_tune(new_model(0), [pairs], config, tmp_path / "run"), grown)
+    os.rename(tmp_path / "run" / "stage-2", tmp_path / "elsewhere")
+    assert_same(fine_tune(new_model(0), [pairs], config, tmp_path / "run"), grown, atol=1e-6)
+    with pytest.raises(ValueError, match=r"holds a run with `stages`"):
+        fine_tune(new_model(0), [pairs], CONFIG, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"holds a run without `stages`"):
+        fine_tune(new_model(0), [pairs], config, finished[0])
+
+
+def test_moving_averages_are_the_result(new_model, pairs, tmp_path):
+    """The average of what a run without one goes through, from the first weights on."""
+    expected = [w.astype(np.float64) for w in weights(new_model())]
+    config = dataclasses.replace(CONFIG, weight_decay=0.0)
+    steps = dataclasses.replace(config, checkpoint_every=1, keep_checkpoints=20)
+    plain = fine_tune(new_model(), [pairs], steps, tmp_path / "plain")
+    for step in range(1, 13):
+        now = weights(load_run(tmp_path / "plain", step))
+        expected = [0.8 * e + 0.2 * w for e, w in zip(expected, now, strict=True)]
+    averaged = fine_tune(
+        new_model(), [pairs], dataclasses.replace(config, ema_decay=0.8), tmp_path / "run"
+    )
+    for a, b in zip(weights(averaged), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert_same(load_run(tmp_path / "run"), averaged)
+    assert max(np.abs(a - b).max() for a, b in zip(weights(averaged), weights(plain))) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("frozen", "options"),
+    [
+        ("embeddings/", {"freeze_embeddings": True}),
+        ("layer_0/", {"freeze_layers": 1}),
+    ],
+)
+def test_frozen_weights(new_model, pairs, tmp_path, frozen, options):
+    model, start = new_model(), new_model()
+    config = dataclasses.replace(CONFIG, steps=3, ema_decay=0.5, **options)
+    fine_tune(model, [pairs], config, tmp_path / "a")
+    for old, new in zip(start.encoder.weights, model.encoder.weights, strict=True):
+        still = np.array_equal(old, new)
+        assert still == (frozen in new.name), new.name
+    assert_same(load_run(tmp_path / "a"), model)
+    with pytest.raises(ValueError, match=r"`freeze_layers` \(=2\) is above the encoder's 1 layers"):
+        fine_tune(model, [pairs], dataclasses.replace(CONFIG, freeze_layers=2), tmp_path / "b")
+
+
+def test_hard_negatives_from_files(new_model, tmp_path):
+    """The third column is read, its embeddings pushed away from the source's."""
+    rng = np.random.default_rng(0)
+    with open(tmp_path / "three.tsv", "w", encoding="utf-8") as file:
+        for _ in range(40):
+            a, b, c = (" ".join(rng.choice(["cat", "mat", "Tom", "apple"], 3)) for _ in range(3))
+            file.write(f"{a} ?\t{b}\t{c} !\n")
+    config = dataclasses.replace(CONFIG, steps=3, hard_negatives=1, chunk_size=2)
+    fine_tune(new_model(0), [tmp_path / "three.tsv"], config, tmp_path / "run")
+    assert checkpoints(tmp_path / "run") == [0, 3]
+    preprocessor = new_model(0).preprocessor
+    dataset = labse_tf.read_pairs(
+        tmp_path / "three.tsv", preprocessor, 8, hard_negatives=1, seed=3
+    )
+    source, target, negative = next(iter(dataset))
+    rows = [line[:-1].split("\t") for line in open(tmp_path / "three.tsv", encoding="utf-8")]
+    known = {tuple(pieces(preprocessor, row)) for row in rows}
+    read = [tuple(map(ids_of, sides)) for sides in zip(*map(unpadded, (source, target, negative)))]
+    assert len(read) == 8 and set(read) <= known
+    with pytest.raises(ValueError, match=r"three.tsv:1: expected 4 columns .*2 hard negatives"):
+        labse_tf.read_pairs(tmp_path / "three.tsv", preprocessor, 8, hard_negatives=2)
+
+
+def pieces(preprocessor, sentences):
+    return [tuple(row) for row in preprocessor.word_pieces(tf.constant(sentences)).to_list()]
+
+
+def unpadded(side):
+    ids, mask = side["input_word_ids"].numpy(), side["input_mask"].numpy()
+    return [row[: int(n)] for row, n in zip(ids, mask.sum(1))]
+
+
+def ids_of(row):
+    return tuple(map(int, row[1:-1]))
+
+
+def test_bfloat16(new_model, pairs, tmp_path):
+    """The same steps as float32, nearly; the weights themselves stay float32."""
+    config = dataclasses.replace(CONFIG, learning_rate=1e-3)
+    exact = fine_tune(new_model(), [pairs], config, tmp_path / "float32")
+    rough = fine_tune(
+        new_model(), [pairs], dataclasses.replace(config, precision="bfloat16"), tmp_path / "rough"
+    )
+    assert rough.encoder.compute_dtype == "float32"
+    differences = [np.abs(a - b).max() for a, b in zip(weights(exact), weights(rough))]
+    assert 0 < max(differences) < 0.02

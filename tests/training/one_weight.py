@@ -1,0 +1,102 @@
+"""A run that trains one weight: it traces at once, and has all else that runs have.
+
+To test loops, callbacks, checkpoints and signals with.
+"""
+
+import types
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from labse_tf import EncoderConfig
+from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.checkpoints import TrainingState
+from labse_tf.training.config import TrainingConfig
+from labse_tf.training.loop import train
+from labse_tf.training.run_directory import settings_of
+
+CONFIG = TrainingConfig(
+    steps=12,
+    batch_size=8,
+    learning_rate=0.01,
+    warmup_steps=2,
+    checkpoint_every=4,
+    report_every=2,
+    seed=3,
+)
+IDS = np.random.default_rng(0).integers(100, size=[20, CONFIG.batch_size]).astype(np.int32)
+
+
+class Encoder(tf_keras.layers.Layer):
+    """What is saved: the weight, and 8 KB beside it, so that a checkpoint has some size."""
+
+    def __init__(self):
+        super().__init__(name="encoder")
+        self.config = EncoderConfig.small(vocab_size=1)
+        self.weight = self.add_weight("weight", initializer="zeros")
+        self.ballast = self.add_weight("ballast", [2048], trainable=False)
+
+
+class Task(tf_keras.Model):
+    """Learns the mean id of the batches.
+
+    Args:
+        encoder: has the weight.
+        figures: from a step, counted from 1, to what is reported of it instead of its own figures.
+    """
+
+    def __init__(self, encoder, figures):
+        super().__init__()
+        self.encoder, self._figures = encoder, figures
+        self._means = {name: tf_keras.metrics.Mean(name) for name in ("loss", "gradient_norm")}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    def train_step(self, data):
+        (side,) = data
+        weight = self.encoder.weight
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((weight - tf.cast(side["ids"], tf.float32) / 100) ** 2)
+        gradient = tape.gradient(loss, weight)
+        self.optimizer.apply_gradients([(gradient, weight)], skip_gradients_aggregation=True)
+        own = {"loss": loss, "gradient_norm": tf.abs(gradient)}
+        for step, others in self._figures.items():
+            for name, value in others.items():
+                own[name] = tf.where(self.optimizer.iterations == step, value, own[name])
+        for name, value in own.items():
+            self._means[name].update_state(value)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+
+def dataset(context, skip):
+    """Global batches are the rows of IDS, again and again; each replica has its share."""
+    replicas = context.num_replicas_in_sync
+    shares = IDS.reshape(-1, IDS.shape[1] // replicas)
+    elements = tf.data.Dataset.from_tensor_slices(({"ids": shares},)).repeat()
+    elements = elements.skip(skip * replicas)
+    return elements.shard(context.num_input_pipelines, context.input_pipeline_id)
+
+
+def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
+    """Trains a new weight in the current strategy; returns it.
+
+    `callback` is the class of one, made of the state, the configuration and the stage.
+    """
+    encoder = Encoder()
+    preprocessor = types.SimpleNamespace(vocab_file=vocab_file, seq_length=8, lower_case=False)
+    model = types.SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
+    for stage in config.parsed_stages:
+        optimizer = AdamW(config.schedule(stage), config.weight_decay)
+        optimizer.build(encoder.trainable_weights)
+        task = Task(encoder, figures or {})
+        task.compile(optimizer)
+        directory = stage.directory(workdir)
+        state = TrainingState(
+            directory, model, optimizer, settings_of(config), config.keep_checkpoints
+        )
+        callbacks = [callback(state, config, stage)] if callback else []
+        train(task, config, stage, state, dataset, unit="rows", callbacks=callbacks)
+    return float(encoder.weight.numpy())

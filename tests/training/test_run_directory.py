@@ -1,0 +1,73 @@
+"""What a run says of itself, and how it is read back or refused."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import labse_tf
+from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.fine_tuning import fine_tune
+from labse_tf.training.run_directory import load_head, load_run
+from tests.training.runs import CONFIG, checkpoints, weights
+
+
+def start(model, pairs, config, workdir):
+    return fine_tune(model, [pairs], config, workdir, held_out=[pairs])
+
+
+def test_what_a_run_says_of_itself(finished, new_model, pairs, tmp_path):
+    workdir, _ = finished
+    run = json.loads((workdir / "config.json").read_text())
+    settings = dict(run["settings"])
+    assert settings.pop("pairs") == settings.pop("held_out") == [os.path.abspath(pairs)]
+    assert FineTuningConfig(**settings) == CONFIG
+    assert run["system"]["labse_tf"] == labse_tf.__version__
+    assert run["system"]["tensorflow"] == tf.__version__ and run["system"]["command"] == sys.argv
+    assert len(run["vocabulary_sha256"]) == 64
+    # Another version goes on with the run: it is said, not compared.
+    shutil.copytree(workdir, tmp_path / "run")
+    run["system"]["python"] = "3.9"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(run))
+    start(new_model(), pairs, CONFIG, tmp_path / "run")
+
+
+def test_a_finished_run_is_read_back(finished, new_model, pairs):
+    workdir, model = finished
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    again = start(new_model(), pairs, CONFIG, workdir)
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
+    for a, b in zip(weights(again), weights(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_settings_are_refused(finished, new_model, pairs):
+    workdir, _ = finished
+    other = dataclasses.replace(CONFIG, learning_rate=0.5, margin=0.1)
+    with pytest.raises(ValueError, match=r"learning_rate was 0.01, now 0.5") as error:
+        start(new_model(), pairs, other, workdir)
+    assert "settings.margin was 0.3, now 0.1" in str(error.value)
+    assert checkpoints(workdir) == [4, 8, 12]
+
+
+def test_what_is_no_run(finished, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no training run"):
+        load_run(tmp_path)
+    workdir, _ = finished
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 5; it has .*\[4, 8, 12\]"):
+        load_run(workdir, 5)
+    with pytest.raises(ValueError, match="translation ranking, which has no head"):
+        load_head(workdir)
+
+
+def test_steps_of_a_run(finished):
+    workdir, model = finished
+    for a, b in zip(weights(load_run(workdir)), weights(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    moved = zip(weights(load_run(workdir, 4)), weights(model), strict=True)
+    assert max(np.abs(a - b).max() for a, b in moved) > 1e-3
