@@ -15,7 +15,8 @@ if typing.TYPE_CHECKING:
     from labse_tf.encoder.stacking import stack
     from labse_tf.inference.loading import load
     from labse_tf.inference.model import LaBSE
-    from labse_tf.losses.ranking import AdditiveMarginRankingLoss, gather_across_replicas
+    from labse_tf.losses.gathering import gather_across_replicas
+    from labse_tf.losses.ranking import AdditiveMarginRankingLoss
     from labse_tf.tokenization.preprocessing import Preprocessor
     from labse_tf.training.config import FineTuningConfig, PretrainingConfig
     from labse_tf.training.dual_encoder import DualEncoder
@@ -34,7 +35,7 @@ _MODULES = {
     "Preprocessor": "tokenization.preprocessing",
     "PretrainingConfig": "training.config",
     "fine_tune": "training.fine_tuning",
-    "gather_across_replicas": "losses.ranking",
+    "gather_across_replicas": "losses.gathering",
     "grow": "encoder.growing",
     "load": "inference.loading",
     "pretrain": "training.pretraining",

@@ -20,10 +20,9 @@ class LaBSELayer(keras.layers.Layer):
     `training` and fails under `fit` with Adam. Only the release is needed, and tensorflow_text;
     nothing of Keras 2 is imported. In a tf_keras model use hub.KerasLayer.
 
-    It takes strings, [batch] or [batch, 1]; or the ids of a preprocessor, a dict of
-    `input_word_ids`, `input_mask` and `input_type_ids`, int [batch, width]. It returns float32
-    [batch, dim], whatever Keras' dtype policy is: a release computes in the dtype that it was
-    written with.
+    It takes strings, [batch] or [batch, 1]; or a preprocessor's dict of `input_word_ids`,
+    `input_mask` and `input_type_ids`, int [batch, width]. It returns float32 [batch, dim] under
+    every Keras dtype policy: a release computes in the dtype that it was written with.
 
     A `.keras` file holds the weights and the release's path, not the release: where the file is
     loaded, the release must lie at that path (a relative one is taken from the working
@@ -31,8 +30,8 @@ class LaBSELayer(keras.layers.Layer):
 
     Args:
         path: directory of a release.
-        trainable: whether the weights are trained, with the encoder's dropout; as in
-            hub.KerasLayer not by default. A frozen layer never drops anything.
+        trainable: whether the weights are trained, with the encoder's dropout; by default not, as
+            in hub.KerasLayer. A frozen layer has no dropout.
         name: the layer's name.
 
     Raises:
@@ -58,11 +57,11 @@ class LaBSELayer(keras.layers.Layer):
         self.release_path = os.fspath(path)
         if not os.path.isdir(self.release_path):
             raise FileNotFoundError(f"There is no directory {self.release_path!r} of a release.")
-        # Tokenizing is nothing that XLA can compile: it would abort the process.
+        # XLA cannot compile the tokenizer's string ops: it would abort the process.
         self.supports_jit = False
         self._release = _load(self.release_path)
-        # Keras' own variables around those that the release's functions use: the same memory.
-        # Keras' optimizers refuse the ":0" of TensorFlow's names, and take slashes for folders.
+        # Keras variables that wrap those of the release's functions: the same memory. Names without
+        # ":0", which Keras' optimizers refuse, and slashes, which they take for folders.
         self._embedding_weights = [
             keras.Variable(
                 initializer=variable,
@@ -75,11 +74,11 @@ class LaBSELayer(keras.layers.Layer):
         self.dim = (
             self._release.signatures["serving_default"].structured_outputs["embeddings"].shape[1]
         )
-        self.trainable = trainable  # after the weights are there, which have it as well
+        self.trainable = trainable  # after the weights are there, which it is set on as well
         self.built = True
 
     def call(self, inputs, training: bool | None = None):
-        """Embeds sentences, or packed ids; see the class."""
+        """Embeds sentences, or a preprocessor's ids; see the class."""
         training = bool(training) and self.trainable
         if isinstance(inputs, Mapping):
             ids = {name: tf.cast(inputs[name], tf.int32) for name in _checked(inputs)}

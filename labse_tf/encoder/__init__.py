@@ -1,1 +1,1 @@
-"""The encoder: its shape, layers, arithmetic, and what makes another of it."""
+"""The encoder: its configuration, layers and precision, and encoders derived from another."""

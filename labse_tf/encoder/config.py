@@ -1,4 +1,4 @@
-"""EncoderConfig: the shape of an encoder, and nothing else."""
+"""EncoderConfig: the shape of an encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EncoderConfig:
     """The shape of a BERT encoder and how a sentence is pooled from it.
 
     The defaults are those of google/LaBSE/2 (https://tfhub.dev/google/LaBSE/2; arXiv 2007.01852,
-    section 3.1) but for `vocab_size`, which has none: it is the number of lines of a vocabulary.
+    section 3.1). `vocab_size`, the number of lines of a vocabulary, has no default.
 
     Args:
         vocab_size: rows of the word embedding table.
@@ -27,12 +27,11 @@ class EncoderConfig:
         type_vocab_size: segment types.
         pooling: `"cls"`, tanh(dense([CLS])) as in LaBSE; or `"mean"`, the mean of the tokens under
             the mask, without a dense layer.
-        activation: of the feed-forward layers: `"gelu"`, x times the normal distribution's
-            function (by erf, as in LaBSE); `"gelu_tanh"`, its approximation by tanh (Hugging
-            Face's `gelu_new`, and what the Model Garden calls `gelu`); or `"relu"`.
+        activation: of the feed-forward layers: `"gelu"`, by erf, as in LaBSE; `"gelu_tanh"`, its
+            approximation by tanh (Hugging Face's `gelu_new`, Model Garden's `gelu`); or `"relu"`.
         dropout: rate on embeddings, attention weights and each sub-layer's output.
         layer_norm_epsilon: added to the variance.
-        initializer_range: standard deviation of the truncated normal that weights start from.
+        initializer_range: standard deviation of the truncated normal that initialises weights.
 
     Raises:
         TypeError: a field is not of its type.
@@ -102,7 +101,7 @@ class EncoderConfig:
 
     @classmethod
     def small(cls, vocab_size: int, **changes: Any) -> EncoderConfig:
-        """Two layers of 256, mean pooling: what trains from scratch in minutes on two cores."""
+        """Two layers of 256, mean pooling: trains from scratch in minutes on two cores."""
         shape = dict(
             hidden_size=256,
             num_layers=2,

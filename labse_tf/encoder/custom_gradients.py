@@ -1,11 +1,12 @@
-"""Functions of the encoder with gradients written out, for training steps on CPU.
+"""Ops of the encoder with custom gradients, for training steps on CPU.
 
-Beside the matmuls, a step is bound by how often it passes over memory. What TensorFlow derives op
-by op makes up to twice as many passes as the formula needs, in bfloat16 slow ones. These compute
-the same. Milliseconds forward and backward of 2,560 tokens on two cores, float32 and bfloat16:
-GELU of 1,536 numbers a token 12 after 16, 15 after 33; normalisation of 384 3.6 after 4.7, 3.9
-after 4.9; dropout of 384 2.0 after 3.5, 2.3 after 5.9. The moves of `encoder.unpadding` are lean
-as well. Exported functions do without, for the sake of whoever reads a SavedModel.
+Beside the matmuls, a step is bound by its passes over memory. The gradients that TensorFlow derives
+op by op take up to twice as many as their formulas need, and slow ones in bfloat16. Milliseconds
+forward and backward of 2,560 tokens on two cores, these after TensorFlow's: GELU of 1,536 numbers
+a token in float32 12 after 16, in bfloat16 15 after 33; normalisation of 384 3.6 after 4.7, 3.9
+after 4.9; dropout of 384 2.0 after 3.5, 2.3 after 5.9. The gathers of `labse_tf.encoder.unpadding`
+have custom gradients too. Exported functions use TensorFlow's own ops, which every reader of a
+SavedModel can differentiate.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import math
 import tensorflow as tf
 
 _ROOT_HALF = math.sqrt(0.5)
-_DENSITY = 1 / math.sqrt(2 * math.pi)  # the normal distribution's, at 0
+_DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal distribution, at 0
 
 
 @tf.custom_gradient
 def gelu(x: tf.Tensor):
-    """x times the normal distribution's function of x; inside in float32."""
+    """x * Phi(x), with Phi the cumulative standard normal distribution; computed in float32."""
     dtype = x.dtype
     x = tf.cast(x, tf.float32)
     share = 0.5 * tf.math.erf(x * _ROOT_HALF) + 0.5
@@ -34,7 +35,7 @@ def gelu(x: tf.Tensor):
 
 @tf.custom_gradient
 def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float):
-    """Layer normalisation of [tokens, hidden], inside in float32, to x's dtype."""
+    """Layer normalisation of [tokens, hidden], computed in float32, returned in x's dtype."""
     dtype, hidden = x.dtype, x.shape[1]
     x = tf.cast(x, tf.float32)
     centred = x - tf.reduce_mean(x, axis=1, keepdims=True)
@@ -44,7 +45,7 @@ def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
 
     def gradient(dy: tf.Tensor):
         # With g = dy * scale: dx = rate * (g - mean(g) - normal * mean(g * normal)). The means
-        # over a token's numbers are products with a column.
+        # over hidden are matmuls with a column.
         dy = tf.cast(dy, tf.float32)
         by_normal = dy * normal
         column = tf.reshape(scale, [-1, 1]) / hidden
@@ -57,9 +58,9 @@ def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Drops elements at random, a byte each: the rate is rounded to a multiple of 1/256.
+    """Dropout with one random byte per element: the rate is rounded to a multiple of 1/256.
 
-    What is kept is scaled by what the rounded rate asks for. The same seed, int32 [2], drops the
+    Kept elements are divided by one minus the rounded rate. The same seed, int32 [2], drops the
     same elements.
     """
     dropped = min(max(round(256 * rate), 1), 255)
@@ -78,5 +79,5 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _times(x: tf.Tensor, factor: tf.Tensor):
-    """Of equal shapes, `factor` a constant: with dynamic shapes TensorFlow would see to others."""
+    """x * factor of the same shape, a constant: spares the gradient's ops for broadcasting."""
     return x * factor, lambda dy: (dy * factor, None)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.config import EncoderConfig
-from labse_tf.encoder.layers import Dense, Embeddings, TransformerLayer, shape_of
-from labse_tf.encoder.unpadding import Packing
+from labse_tf.encoder.layers import Dense, Embeddings, shape_of
+from labse_tf.encoder.transformer import TransformerLayer
+from labse_tf.encoder.unpadding import Unpadding
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
+@tf_keras.saving.register_keras_serializable(package="labse_tf")
 class Encoder(tf_keras.layers.Layer):
     """BERT with a sentence embedding on top, as google/LaBSE/2.
 
@@ -21,15 +25,17 @@ class Encoder(tf_keras.layers.Layer):
     `{default, pooled_output, sequence_output}` in float32: `pooled_output` [batch, hidden_size]
     and the same tensor as `default`, not normalised; `sequence_output` [batch, width,
     hidden_size]. Weights exist from construction. With static input shapes every op has a static
-    shape, as TPUs need.
+    shape, as TPUs need. As a layer of a tf_keras model it is saved and loaded with the model; the
+    program that loads it imports `labse_tf.Encoder` first.
 
     Args:
         config: the shape of the encoder.
-        weights_dtype: what the word embeddings and the kernels are stored as, which is nearly all
-            there is: "float32", or "float16" or "bfloat16" for a model that is read and run but
-            not trained.
-        dtype: the Keras policy of what is computed: "float32", or "mixed_bfloat16" for matmuls and
+        weights_dtype: dtype of the stored word embeddings and kernels, nearly all of the weights:
+            "float32"; "float16" or "bfloat16" for inference alone.
+        dtype: the Keras policy of the computation: "float32", or "mixed_bfloat16" for matmuls and
             activations in bfloat16, normalisations and softmax in float32. None: the global one.
+        name: of the layer.
+        trainable: as of every Keras layer.
 
     Example:
         >>> encoder = Encoder(EncoderConfig.small(vocab_size=1000))
@@ -43,6 +49,7 @@ class Encoder(tf_keras.layers.Layer):
         weights_dtype: str = "float32",
         dtype: str | None = None,
         name: str = "encoder",
+        trainable: bool = True,
     ):
         super().__init__(name=name, dtype=dtype)
         self.config = config
@@ -55,6 +62,7 @@ class Encoder(tf_keras.layers.Layer):
         if config.pooling == "cls":
             width = config.hidden_size
             self.pooler = Dense(config, width, width, weights_dtype, dtype=dtype, name="pooler")
+        self.trainable = trainable  # after its layers are there, which have it as well
         self.built = True
 
     def call(
@@ -63,19 +71,19 @@ class Encoder(tf_keras.layers.Layer):
         training: bool = False,
         dropout_seed: tf.Tensor | None = None,
         pooled_only: bool = False,
-        lean: bool = False,
+        custom_gradients: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """Embeds packed sentences.
+        """Embeds tokenised sentences.
 
         Args:
             inputs: the three int32 [batch, width] tensors; width at most `max_positions`.
             training: whether dropout is on.
-            dropout_seed: int32 [2]; the same seed drops the same elements. None: fresh ones.
-            pooled_only: whether to leave out `sequence_output`, and all work that it alone needs:
-                on padding, and with pooling "cls" most of the last layer. Shapes are dynamic
-                then, which is not for TPUs.
-            lean: whether gradients will be asked for, and are to be those that are written out,
-                see `labse_tf.encoder.custom_gradients`; not in what is exported.
+            dropout_seed: int32 [2]; the same seed drops the same elements. None: a random one.
+            pooled_only: whether to leave out `sequence_output`, and the work that it alone needs:
+                on padding, and with pooling "cls" most of the last layer. Shapes are then
+                dynamic, which TPUs do not support.
+            custom_gradients: whether to use the faster ops with custom gradients of
+                `labse_tf.encoder.custom_gradients`; for training steps, not for export.
 
         Raises:
             ValueError: an input is missing, or the static width is above `max_positions`.
@@ -92,25 +100,43 @@ class Encoder(tf_keras.layers.Layer):
                 f"The input is {width} tokens wide, but the encoder has only "
                 f"`max_positions` (={self.config.max_positions})."
             )
-        packing = Packing.of(mask) if pooled_only else None
-        options = dict(training=training, dropout_seed=dropout_seed, packing=packing, lean=lean)
+        unpadding = Unpadding.from_mask(mask) if pooled_only else None
+        options = dict(
+            training=training,
+            dropout_seed=dropout_seed,
+            unpadding=unpadding,
+            custom_gradients=custom_gradients,
+        )
         x = self.embeddings(word_ids, type_ids, **options)
-        # -1e9 where there is no token: the value Model Garden's BertEncoder uses.
+        # -1e9 at padding: the value that Model Garden's BertEncoder uses.
         bias = (1.0 - tf.cast(mask, tf.float32)) * -1e9
         bias = tf.reshape(bias, [batch, 1, 1, width])
         first_only = False
         for layer in self.transformer:
-            # [CLS] is all that the pooler looks at.
+            # The pooler reads [CLS] alone.
             first_only = pooled_only and self.pooler is not None and layer is self.transformer[-1]
             x = layer(x, bias, first_only=first_only, **options)
         if pooled_only and not first_only:
-            x = packing.padded(x, lean)
+            x = unpadding.pad(x, custom_gradients)
         tokens = tf.reshape(x, [batch, 1 if first_only else width, self.config.hidden_size])
         pooled = tf.cast(self._pool(tokens, mask), tf.float32)
         outputs = {"default": pooled, "pooled_output": pooled}
         if not pooled_only:
             outputs["sequence_output"] = tf.cast(tokens, tf.float32)
         return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, in types that JSON has."""
+        return {
+            **super().get_config(),  # name, trainable, dtype
+            "config": dataclasses.asdict(self.config),
+            "weights_dtype": self.embeddings.word.dtype.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Encoder:
+        """An encoder of the same arguments, with new weights."""
+        return cls(**{**config, "config": EncoderConfig(**config["config"])})
 
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         if self.pooler is not None:

@@ -1,4 +1,4 @@
-"""Which of an encoder's weights are trained."""
+"""Freezing: the weights of an encoder that are trained."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from labse_tf.encoder.encoder import Encoder
 def weights_to_train(
     encoder: Encoder, freeze_embeddings: bool = False, freeze_layers: int = 0
 ) -> list[tf.Variable]:
-    """The encoder's weights without those that are to stay as they are.
+    """The encoder's trainable weights without the frozen ones.
 
     Args:
         encoder: any.
-        freeze_embeddings: whether the tables of words, positions and types, and their
-            normalisation, stay.
-        freeze_layers: how many of the lowest transformer layers stay.
+        freeze_embeddings: whether to freeze the word, position and type embeddings and their
+            normalisation.
+        freeze_layers: how many of the lowest transformer layers to freeze.
 
     Raises:
-        ValueError: the encoder has not so many layers, or nothing is left to train.
+        ValueError: the encoder has fewer layers, or nothing is left to train.
     """
     if freeze_layers > encoder.config.num_layers:
         raise ValueError(

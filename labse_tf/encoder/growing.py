@@ -1,4 +1,4 @@
-"""Growing: a deeper encoder that starts as a shallower, trained one."""
+"""Growing: a deeper encoder that computes the same as a shallower, trained one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from labse_tf.encoder.layers import LayerNorm
 
 
 def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
-    """A new encoder of `num_layers` layers that computes what `encoder` computes.
+    """A new encoder of `num_layers` layers that computes the same as `encoder`.
 
-    Embeddings, layers and pooler are copied; the layers on top are new and start as the identity.
-    Their output projections are zero, so each adds nothing to its input. It still normalises it:
-    that changes nothing once the input is normal, so the scale and offset that the last
-    normalisation has learnt move up to the end of the new layers.
+    Embeddings, layers and pooler are copied. The new layers on top start as the identity: their
+    output projections are zero, so that each sub-layer only normalises its input, which does not
+    change what is normalised already. So the scale and offset of the last trained normalisation
+    move up to the last new layer.
 
-    This is the paper's progressive stacking (arXiv 2007.01852, section 2.3) carried to its
-    beginning: from no layer at all, whose embeddings learn ten times faster.
+    This extends the paper's progressive stacking (arXiv 2007.01852, section 2.3) to a start with
+    no layer at all, whose embeddings learn ten times faster.
 
     Args:
         encoder: any.
@@ -42,7 +42,7 @@ def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
             weight.assign(old[weight.name])
     for i, layer in enumerate(grown.transformer[config.num_layers :]):
         for j, projection in enumerate((layer.qkv, layer.intermediate)):
-            # Not Keras' initial values: a run of stages that is resumed must grow the same.
+            # Seeded, not Keras' initial values: a resumed run of stages must grow the same.
             kernel = tf.random.stateless_truncated_normal(
                 projection.kernel.shape, [seed, 2 * i + j]
             )

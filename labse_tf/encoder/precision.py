@@ -1,4 +1,4 @@
-"""What an encoder is stored as and computes in: the same weights, other dtypes."""
+"""The dtypes that an encoder is stored in and computes in."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import tensorflow as tf
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_encoder
 
-# What is computed in, and the Keras policies for it.
+# Precisions of the computation, and their Keras policies.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 PRECISIONS = tuple(POLICIES)
 
 
 def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
-    """The encoder with its weights stored in another type: itself, if they already are.
+    """The encoder with its weights stored in another dtype: itself, if they already are.
 
-    What does not change its type shares its memory with the old encoder until either is trained.
+    Weights whose dtype stays share memory with the old encoder's until either is trained.
     """
     if weights_dtype_of(encoder) == weights_dtype:
         return encoder
@@ -26,10 +26,10 @@ def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
 
 
 def computing_in(encoder: Encoder, precision: str) -> Encoder:
-    """The encoder with other arithmetic on the very same variables: itself, if it is its own.
+    """An encoder of the same variables that computes in `precision`: itself, if it already does.
 
-    Kernels that are not stored in `precision` are cast whenever they are used: for LaBSE's size
-    some 50 ms a batch. `stored_as` does it once.
+    Kernels that are stored in another dtype are cast at each use, some 50 ms a batch for LaBSE's
+    size; `stored_as` casts them once.
 
     Args:
         encoder: any.
@@ -43,5 +43,5 @@ def computing_in(encoder: Encoder, precision: str) -> Encoder:
 
 
 def weights_dtype_of(encoder: Encoder) -> str:
-    """What the word embeddings and the kernels are stored as."""
+    """The dtype in which the word embeddings and the kernels are stored."""
     return encoder.embeddings.word.dtype.name

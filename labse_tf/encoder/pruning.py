@@ -1,4 +1,4 @@
-"""Pruning: a LaBSE with the word pieces that its user's text needs, and no others.
+"""Pruning: a LaBSE with only those word pieces that its user's text needs.
 
 82% of LaBSE's 471 million weights are the embeddings of its 501,153 word pieces.
 """
@@ -36,12 +36,12 @@ _BATCH = 4096  # sentences tokenised at a time
 
 @dataclasses.dataclass
 class Usage:
-    """What a corpus uses of a vocabulary.
+    """How a corpus uses a vocabulary.
 
     Attributes:
         counts: int64 [vocab_size], how often each word piece occurs.
-        characters: those of the text, also as case folding and Unicode normalisation leave them.
-        sentences: how many there were.
+        characters: of the text, and of its case-folded and Unicode-normalised forms.
+        sentences: how many the corpus has.
     """
 
     counts: np.ndarray
@@ -50,7 +50,7 @@ class Usage:
 
 
 def count_usage(preprocessor: Preprocessor, sentences: Iterable[str]) -> Usage:
-    """Counts the word pieces of a corpus that may be larger than memory.
+    """Counts the word pieces of a corpus, which may be larger than memory.
 
     Raises:
         ValueError: there are no sentences.
@@ -64,7 +64,7 @@ def count_usage(preprocessor: Preprocessor, sentences: Iterable[str]) -> Usage:
         seen.update("".join(batch))
     if not usage.sentences:
         raise ValueError("The corpus holds no sentences.")
-    # The tokenizer may fold case and strip accents, on whichever form of Unicode.
+    # The tokenizer may fold case and strip accents, in any Unicode normal form.
     for character in seen:
         for form in (character, character.lower()):
             usage.characters.update(form)
@@ -84,20 +84,20 @@ def prune(
 ) -> tuple[Preprocessor, Encoder]:
     """A preprocessor and an encoder with fewer word pieces.
 
-    Kept are the special tokens, what the corpus uses, its single characters (alone and as
-    continuations, so that a word not seen before is spelt and not unknown), and what is asked for.
-    They stay in their order. WordPiece takes the longest piece that matches: where that was kept,
-    it is taken again. So text made of kept pieces has the same pieces under new numbers, and
-    exactly the same embedding.
+    Kept, in their order, are the special tokens, the pieces that the corpus uses, its single
+    characters (alone and as continuations, so that an unseen word is spelt instead of unknown),
+    and those of `keep` and `scripts`. WordPiece takes the longest piece that matches, and takes it
+    again if it was kept: text of kept pieces has the same pieces under new ids, and exactly the
+    same embedding.
 
     Args:
         preprocessor: of the encoder.
-        encoder: is left as it is; all weights but the word embeddings are shared with it, until
-            either is trained.
+        encoder: is not changed; the new encoder shares the memory of all weights but the word
+            embeddings with it, until either is trained.
         usage: of the corpus, by `count_usage` with this preprocessor.
         min_count: how often a piece must occur; above 1 some tokens change (`changed_tokens`).
-        keep: pieces that stay, whether they occur or not.
-        scripts: pieces whose letters are all of these scripts stay; see
+        keep: pieces to keep, whether they occur or not.
+        scripts: pieces whose letters are all of these scripts are kept; see
             `labse_tf.tokenization.scripts`.
 
     Raises:
@@ -122,7 +122,7 @@ def prune(
     pruned = unfilled_encoder(dataclasses.replace(encoder.config, vocab_size=len(kept)))
     for source, target in zip(encoder.weights, pruned.weights, strict=True):
         if source is encoder.embeddings.word:
-            # Of its value: a variable that was gathered from is copied whenever it is read.
+            # Its value: TensorFlow copies a variable that was gathered from at every read.
             target.assign(tf.gather(source.value(), kept))
         else:
             target.assign(source.value())
@@ -132,7 +132,7 @@ def prune(
 def changed_tokens(
     before: Preprocessor, after: Preprocessor, sentences: Iterable[str]
 ) -> tuple[int, int]:
-    """How many tokens a corpus has, and how many are of words that are now split otherwise.
+    """The number of tokens of a corpus, and of those in words that are now split differently.
 
     Args:
         before: the preprocessor of the whole vocabulary.
@@ -160,7 +160,7 @@ def _batches(sentences: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _preprocessor(tokens: list[str], model: Preprocessor) -> Preprocessor:
-    """A preprocessor like another, of other tokens; their file lives as long as it does."""
+    """A preprocessor like `model` with other tokens, in a file that is deleted along with it."""
     directory = tempfile.TemporaryDirectory(prefix="labse_tf-")
     vocab_file = os.path.join(directory.name, "vocab.txt")
     with open(vocab_file, "w", encoding="utf-8", newline="\n") as file:

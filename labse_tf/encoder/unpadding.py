@@ -1,4 +1,4 @@
-"""Packing: the tokens of a padded batch, one after another, so that padding costs no work."""
+"""Unpadding: the tokens of a padded batch without its padding, so that padding costs no work."""
 
 from __future__ import annotations
 
@@ -9,88 +9,102 @@ import tensorflow as tf
 _MULTIPLE, _MANY = 64, 512
 
 
-class Packing(typing.NamedTuple):
-    """Which places of a padded batch * width hold tokens; all but attention looks at tokens alone.
+class Unpadding(typing.NamedTuple):
+    """Which positions of a padded batch hold tokens; everything but attention computes on these.
 
-    If there is padding, there is a filler behind the last token, the token of one place of the
-    padding, which stands for all of it. If there are many tokens, there are as many fillers as
-    make a multiple of 64: for each number of tokens that occurs oneDNN compiles its matmuls, and
-    keeps them. Nothing that is computed of a filler reaches an embedding, and no gradient of one
-    reaches it: both attention and pooling give padding no weight.
+    A batch of 2 sentences with the mask [[1, 1, 1], [1, 0, 0]] has 4 tokens, at the flat positions
+    0, 1, 2 and 3 of its 2 * 3. Since it has padding, a filler stands behind the last token: a copy
+    of one padding position, here 4. So `positions` is [0, 1, 2, 3, 4], and `token_indices` is
+    [[0, 1, 2], [3, 4, 4]]: the filler stands for all padding.
+
+    Above 512 tokens there are as many fillers as make a multiple of 64, since oneDNN compiles a
+    matmul for each number of rows and caches it. No filler reaches an embedding, and no gradient
+    reaches a filler: attention and pooling give padding no weight.
 
     Attributes:
-        places: int32 [tokens], where each token stands.
-        rows: int32 [batch, width], which token stands in a place; the last, a filler, where none.
+        positions: int32 [tokens], the flat position, row * width + column, of each token.
+        token_indices: int32 [batch, width], the token at each position; the last one, a filler, at
+            padding.
     """
 
-    places: tf.Tensor
-    rows: tf.Tensor
+    positions: tf.Tensor
+    token_indices: tf.Tensor
 
     @classmethod
-    def of(cls, mask: tf.Tensor) -> Packing:
-        """Of a mask, int32 [batch, width]; the first place is kept, whatever its mask."""
+    def from_mask(cls, mask: tf.Tensor) -> Unpadding:
+        """From a mask, int32 [batch, width]; the first column is kept, whatever its mask."""
         width = tf.shape(mask)[1]
         kept = tf.reshape((mask > 0) | (tf.range(width) == 0), [-1])
-        places = tf.cast(tf.where(kept)[:, 0], tf.int32)
-        count = tf.size(places)
+        positions = tf.cast(tf.where(kept)[:, 0], tf.int32)
+        count = tf.size(positions)
         multiple = tf.where(count > _MANY, _MULTIPLE, 1)
         fillers = tf.where(count < tf.size(kept), multiple - count % multiple, 0)
-        # Of the places and one behind them, since a batch may be empty.
-        first = tf.concat([tf.cast(kept, tf.int32), [0]], axis=0)
-        padding = tf.argmin(first, output_type=tf.int32)
-        places = tf.concat([places, tf.fill([fillers], padding)], axis=0)
-        rows = tf.where(kept, tf.cumsum(tf.cast(kept, tf.int32)) - 1, tf.size(places) - 1)
-        return cls(places, tf.reshape(rows, tf.shape(mask)))
+        # One more than the positions, since a batch may be empty.
+        extended = tf.concat([tf.cast(kept, tf.int32), [0]], axis=0)
+        padding = tf.argmin(extended, output_type=tf.int32)
+        positions = tf.concat([positions, tf.fill([fillers], padding)], axis=0)
+        last = tf.size(positions) - 1
+        tokens = tf.where(kept, tf.cumsum(tf.cast(kept, tf.int32)) - 1, last)
+        return cls(positions, tf.reshape(tokens, tf.shape(mask)))
 
-    def split(self, qkv: tf.Tensor, heads: int, size: int, lean: bool) -> list[tf.Tensor]:
-        """Queries, keys and values, of tokens to of places: 3 times [batch, heads, width, size].
+    def unpad(self, x: tf.Tensor) -> tf.Tensor:
+        """[batch * width, ...] -> [tokens, ...]."""
+        return tf.gather(x, self.positions)
 
-        Each head's share of a token is moved on its own, so that nothing is transposed.
+    def pad(self, tokens: tf.Tensor, custom_gradients: bool) -> tf.Tensor:
+        """[tokens, hidden] -> [batch, width, hidden]."""
+        return _gather(tokens, self.token_indices, self.positions, custom_gradients)
+
+    def pad_heads(
+        self, qkv: tf.Tensor, heads: int, size: int, custom_gradients: bool
+    ) -> list[tf.Tensor]:
+        """Queries, keys and values for attention: 3 times [batch, heads, width, size].
+
+        Each head's part of a token is gathered on its own, so that nothing is transposed.
 
         Args:
             qkv: [tokens, 3 * heads * size].
-            heads, size: of attention.
-            lean: whether its gradient is written out, see `labse_tf.encoder.custom_gradients`.
+            heads: of attention.
+            size: of a head.
+            custom_gradients: see `labse_tf.encoder.custom_gradients`.
         """
-        batch, width = tf.unstack(tf.shape(self.rows))
+        batch, width = tf.unstack(tf.shape(self.token_indices))
         parts = tf.range(3)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        index = (self.rows[:, tf.newaxis] * 3 + parts) * heads + tf.range(heads)[:, tf.newaxis]
-        back = tf.range(3)[:, tf.newaxis] * (batch * heads * width)
-        back += self._of_heads(heads)[:, tf.newaxis]
-        moved = _moved(tf.reshape(qkv, [-1, size]), index, back, lean)
-        return tf.unstack(moved, axis=0)
+        index = (self.token_indices[:, tf.newaxis] * 3 + parts) * heads
+        index += tf.range(heads)[:, tf.newaxis]
+        inverse = tf.range(3)[:, tf.newaxis] * (batch * heads * width)
+        inverse += self._head_positions(heads)[:, tf.newaxis]
+        gathered = _gather(tf.reshape(qkv, [-1, size]), index, inverse, custom_gradients)
+        return tf.unstack(gathered, axis=0)
 
-    def merge(self, context: tf.Tensor, lean: bool) -> tf.Tensor:
-        """What attention gives for places, [batch, heads, width, size]: [tokens, heads * size]."""
+    def unpad_heads(self, context: tf.Tensor, custom_gradients: bool) -> tf.Tensor:
+        """The output of attention, [batch, heads, width, size] -> [tokens, heads * size]."""
         _, heads, _, size = context.shape
-        back = self.rows[:, tf.newaxis] * heads + tf.range(heads)[:, tf.newaxis]
-        context = _moved(tf.reshape(context, [-1, size]), self._of_heads(heads), back, lean)
+        inverse = self.token_indices[:, tf.newaxis] * heads + tf.range(heads)[:, tf.newaxis]
+        positions = self._head_positions(heads)
+        context = _gather(tf.reshape(context, [-1, size]), positions, inverse, custom_gradients)
         return tf.reshape(context, [-1, heads * size])
 
-    def padded(self, tokens: tf.Tensor, lean: bool) -> tf.Tensor:
-        """[tokens, hidden] -> [batch, width, hidden]."""
-        return _moved(tokens, self.rows, self.places, lean)
-
-    def _of_heads(self, heads: int) -> tf.Tensor:
-        """int32 [tokens, heads]: where the heads of each token stand in [batch, heads, width]."""
-        width = tf.shape(self.rows)[1]
-        row, place = self.places // width, self.places % width
-        return (row[:, tf.newaxis] * heads + tf.range(heads)) * width + place[:, tf.newaxis]
+    def _head_positions(self, heads: int) -> tf.Tensor:
+        """int32 [tokens, heads]: the flat position of a token's heads in [batch, heads, width]."""
+        width = tf.shape(self.token_indices)[1]
+        row, column = self.positions // width, self.positions % width
+        return (row[:, tf.newaxis] * heads + tf.range(heads)) * width + column[:, tf.newaxis]
 
 
-def _moved(x: tf.Tensor, index: tf.Tensor, back: tf.Tensor, lean: bool) -> tf.Tensor:
-    """Rows of x; if lean, x's gradient is that of the rows which went to `back`, and no sum.
+def _gather(x: tf.Tensor, index: tf.Tensor, inverse: tf.Tensor, custom_gradients: bool):
+    """Rows of x. The custom gradient gathers by `inverse`, where TensorFlow's scatters and adds.
 
-    `back` has the place in `index` of each row of x. Only the filler stands in several; the
-    gradients of all of these are 0.
+    `inverse` holds the place of each row of x in `index`. Only a filler has several places, and
+    the gradients of all of them are 0.
     """
 
     @tf.custom_gradient
     def gather(x: tf.Tensor):
         def gradient(dy: tf.Tensor) -> tf.Tensor:
-            rows = tf.gather(tf.reshape(dy, [-1, x.shape[1]]), back)
+            rows = tf.gather(tf.reshape(dy, [-1, x.shape[1]]), inverse)
             return tf.reshape(rows, [-1, x.shape[1]])
 
         return tf.gather(x, index), gradient
 
-    return gather(x) if lean else tf.gather(x, index)
+    return gather(x) if custom_gradients else tf.gather(x, index)

@@ -1,7 +1,7 @@
-"""Large weights without second copies: an encoder that is filled, and rows read and written.
+"""Large weights without second copies: encoders without initial values, rows read and written.
 
-82% of LaBSE's weights are one table of 1.5 GB. Whatever makes it twice, if only for a moment,
-doubles the memory of the whole: random initial values, a restored tensor beside them, a NumPy copy.
+82% of LaBSE's weights are one table of 1.5 GB. A second copy of it, however short-lived (random
+initial values beside a restored tensor, a NumPy array), nearly doubles the memory of the model.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 def unfilled_encoder(
     config: EncoderConfig, weights_dtype: str = "float32", dtype: str | None = None
 ) -> Encoder:
-    """An encoder whose weights have no values yet, and take up no memory before they do.
+    """An encoder whose weights are not initialised and take up no memory before they are assigned.
 
-    Whoever calls this must assign every one of its weights.
+    The caller must assign every weight.
     """
     with unfilled_variables():
         return Encoder(config, weights_dtype, dtype)
 
 
 def unfilled_variables():
-    """A context in which new variables are not initialised: no random numbers, no memory."""
+    """A context in which variables are created uninitialised: no random numbers, no memory."""
 
     def create(next_creator, **options):
         shape, dtype = options.get("shape"), options.get("dtype")
-        if shape is not None:  # not so the states of random generators
+        if shape is not None:  # None for the states of random generators
             options["initial_value"] = lambda: tf.raw_ops.Empty(
                 shape=list(shape), dtype=dtype, init=False
             )
@@ -44,11 +44,11 @@ def unfilled_variables():
 
 
 def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:
-    """Gives a variable the values that `fill` writes into an array of its shape and dtype.
+    """Assigns to a variable the values that `fill` writes into an array of its shape and dtype.
 
-    The array's memory becomes the variable's; so nobody may write to it later. Converting an
-    array to a tensor copies it, and assigning slices (`variable[a:b].assign`) makes TensorFlow
-    copy the variable whenever it is read from then on.
+    The array's memory becomes the variable's, so `fill` must not keep the array. The alternatives
+    copy: converting an array to a tensor does, and after an assignment to slices
+    (`variable[a:b].assign`) TensorFlow copies the variable at every read.
     """
     dtype = variable.dtype.as_numpy_dtype
     size = np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64))
@@ -60,7 +60,7 @@ def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:
 
 
 def chunks_of(shape: list[int] | tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """(start, end) of the first dimension, such that a chunk of float32 is about CHUNK_BYTES."""
+    """(start, end) along the first axis, in chunks of about CHUNK_BYTES of float32."""
     row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
     step = max(1, CHUNK_BYTES // max(1, row_bytes))
     for start in range(0, shape[0], step):
@@ -68,8 +68,8 @@ def chunks_of(shape: list[int] | tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 
 def rows_of(variable: tf.Variable) -> Iterator[np.ndarray]:
-    """The values of a variable, some rows at a time; `variable.numpy()` would copy all at once."""
-    # Not tf.gather(variable): a variable that was gathered from is copied whenever it is read.
+    """The values of a variable in chunks of rows; `variable.numpy()` would copy all at once."""
+    # Not tf.gather(variable): TensorFlow copies a variable that was gathered from at every read.
     values = variable.value()
     for start, end in chunks_of(variable.shape):
         yield values[start:end].numpy()

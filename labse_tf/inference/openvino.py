@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.layers import Dense, LayerNorm, TransformerLayer
+from labse_tf.encoder.layers import Dense, LayerNorm
 from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.encoder.transformer import TransformerLayer
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 _PRECISIONS = dict(zip(PRECISIONS, ("f32", "bf16"), strict=True))

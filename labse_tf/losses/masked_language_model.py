@@ -1,4 +1,4 @@
-"""The cross entropy over a large vocabulary, without ever holding all of its logits."""
+"""The cross entropy over a large vocabulary, computed in chunks of logits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ def masked_cross_entropy(
     training: bool,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """-log softmax(hidden table^T + bias)[label], summed over positions, some at a time.
+    """-log softmax(hidden table^T + bias)[label], summed over positions, in chunks of these.
 
-    The logits of a chunk of positions are computed, turned into the loss and at once into their
-    share of the gradients, and dropped. So there is one chunk's logits in memory, they are computed
-    once, and all that the backward pass does is to scale gradients. That of `table` is as large as
-    `table`, and a chunk's share of it as well.
+    The logits of a chunk are computed, turned into its loss and its part of the gradients, and
+    dropped: memory holds the logits of one chunk, and they are computed once. The backward pass
+    only scales the gradients. That of `table` is as large as `table`, and a chunk's part of it too.
 
     Args:
         hidden: [positions, hidden], float32 or bfloat16, which is what the matmuls compute in.
         table: float32 [vocabulary, hidden], the word embeddings; its shape is static.
         bias: float32 [vocabulary].
         labels: int32 [positions].
-        weights: float32 [positions]; those of 0 are best put last, where whole chunks of them cost
-            nothing.
-        training: whether gradients are wanted.
-        chunk_bytes: most memory for logits, but at least one position.
+        weights: float32 [positions]; put those of 0 last, where whole chunks of them are skipped.
+        training: whether to compute gradients.
+        chunk_bytes: of a chunk's logits in float32, at most; a chunk has at least one position.
 
     Returns:
         Two float32 scalars: the weighted sum of the losses, differentiable with respect to
@@ -56,12 +54,23 @@ def masked_cross_entropy(
     dtype = hidden.dtype
 
     def sums(hidden, table, bias):
+        """The two sums, and the function that gives their gradients: for `tf.custom_gradient`.
+
+        With logits z, p = softmax(z) and a weight w, the gradient of w * -log p[label] with respect
+        to z is d = w * (p - one_hot(label)). From it follow d @ table for `hidden`, d^T @ hidden
+        for `table` and the sum of d for `bias`; none needs the logits of other positions.
+
+        Example: 5 positions, the first 3 of weight 1, in chunks of 2, and 50 word pieces. A padded
+        sixth position makes 3 chunks, and `used` is 2. Chunk 0 (positions 0 and 1) is computed
+        before the loop, chunk 1 (positions 2 and 3) in it, chunk 2 not at all: [2, 50] logits each
+        time, and the gradient of `table`, [50, width], is the sum of the two chunks' parts.
+        """
         hidden = tf.reshape(hidden, [-1, chunk, width])
         chunks = shape_of(hidden)[0]
         cast = tf.cast(table, dtype)
 
-        def of_chunk(i):
-            """Shares of the totals: loss, correct ones, gradients; and the gradient of its x."""
+        def chunk_sums(i):
+            """Loss, number of correct ones and gradients of chunk i; and that of its `hidden`."""
             x, label, weight = hidden[i], labels[i], weights[i]
             logits = tf.cast(tf.matmul(x, cast, transpose_b=True), tf.float32)
             logits = tf.nn.bias_add(logits, bias)
@@ -73,31 +82,34 @@ def masked_cross_entropy(
             loss = tf.reduce_sum(losses * weight)
             if not training:
                 return (loss, correct), None
-            # The weights go where there are fewer numbers than in d_logits.
+            # The weights are multiplied into the smaller factor, not into [chunk, vocabulary].
             d_bias = tf.matmul(weight[tf.newaxis, :], d_logits)[0]
             d_logits, weight = tf.cast(d_logits, dtype), tf.cast(weight, dtype)[:, tf.newaxis]
             d_table = tf.cast(tf.matmul(d_logits, x * weight, transpose_a=True), tf.float32)
             return (loss, correct, d_bias, d_table), tf.matmul(d_logits, cast) * weight
 
-        def step(i, rows, *totals):
-            shares, d_x = of_chunk(i)
-            rows = rows.write(i, d_x) if training else rows
-            return i + 1, rows, *(a + b for a, b in zip(totals, shares, strict=True))
+        def add_chunk(i, d_hidden, *totals):
+            parts, d_x = chunk_sums(i)
+            d_hidden = d_hidden.write(i, d_x) if training else d_hidden
+            return i + 1, d_hidden, *(a + b for a, b in zip(totals, parts, strict=True))
 
-        rows = tf.TensorArray(dtype, chunks, element_shape=[chunk, width])
-        # The first one is not added to zeros, which would be as large as the table.
-        totals, d_x = of_chunk(0)
-        rows = rows.write(0, d_x) if training else rows
+        d_hidden = tf.TensorArray(dtype, chunks, element_shape=[chunk, width])
+        # Chunk 0 is not added to zeros, which would be as large as the table.
+        totals, d_x = chunk_sums(0)
+        d_hidden = d_hidden.write(0, d_x) if training else d_hidden
         if not isinstance(chunks, int) or chunks > 1:
-            _, rows, *totals = tf.while_loop(
-                lambda i, *_: i < used, step, [tf.constant(1), rows, *totals], parallel_iterations=1
+            _, d_hidden, *totals = tf.while_loop(
+                lambda i, *_: i < used,
+                add_chunk,
+                [tf.constant(1), d_hidden, *totals],
+                parallel_iterations=1,
             )
         loss, correct, *gradients = totals
 
         def gradient(d_loss, _):
             d_bias, d_table = gradients
-            d_hidden = tf.reshape(rows.stack(), [-1, width])
-            return d_hidden * tf.cast(d_loss, dtype), d_table * d_loss, d_bias * d_loss
+            d_rows = tf.reshape(d_hidden.stack(), [-1, width])
+            return d_rows * tf.cast(d_loss, dtype), d_table * d_loss, d_bias * d_loss
 
         return (loss, correct), gradient
 

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from labse_tf.encoder.layers import shape_of
+from labse_tf.losses.gathering import PairEmbeddings
 
 DEFAULT_MARGIN = 0.3
 DEFAULT_SCALE = 100.0
 
 
-def gather_across_replicas(x: tf.Tensor) -> tf.Tensor:
-    """Concatenates each replica's rows in the order of the replicas; gradients flow back.
-
-    Outside of a strategy, or with one replica, x itself. The gradient of the result with respect
-    to a replica's rows is the sum over all replicas: every replica's loss depends on every row.
-
-    Args:
-        x: [rows, ...], of the same shape on every replica.
-
-    Returns:
-        [replicas * rows, ...], the same on every replica.
-
-    Raises:
-        RuntimeError: called in cross-replica context, that is, not inside `strategy.run`.
-    """
-    replica = tf.distribute.get_replica_context()
-    if replica is None:
-        raise RuntimeError(
-            "gather_across_replicas was called in cross-replica context; call it inside "
-            "`strategy.run` (as `fit` does)."
-        )
-    if replica.num_replicas_in_sync == 1:
-        return x
-    gathered = replica.all_gather(x, axis=0)
-    if x.shape[0] is not None:  # all_gather forgets what is static; XLA and the labels need it
-        gathered = tf.ensure_shape(
-            gathered, [replica.num_replicas_in_sync * x.shape[0], *x.shape[1:]]
-        )
-    return gathered
-
-
 def token_fingerprint(word_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """A 64-bit hash of each row of token ids, whatever its padding: equal rows, equal hashes.
+    """A 64-bit hash of each row's token ids without padding.
 
-    Two polynomial hashes modulo 2**32 with random odd multipliers. Different sentences agree with
-    probability near 2**-64. Only int32 arithmetic that wraps around, which TPUs have.
+    Two sums of the ids times random odd multipliers, modulo 2**32. Different sentences have equal
+    hashes with a probability near 2**-64. Only int32 arithmetic that wraps around, which TPUs have.
 
     Args:
         word_ids: int32 [batch, width], width at most 1024.
@@ -65,30 +36,7 @@ def token_fingerprint(word_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(terms, axis=1)
 
 
-class Rows(typing.NamedTuple):
-    """Embeddings of pairs, and of hard negatives, with fingerprints of their sentences.
-
-    Attributes:
-        source, target: float32 [pairs, dim], unit rows.
-        negative: float32 [pairs * negatives of a pair, dim], unit rows; or None.
-        prints: int32 [n, 2] for each of the three that is there, `token_fingerprint`s; or ().
-    """
-
-    source: tf.Tensor
-    target: tf.Tensor
-    negative: tf.Tensor | None
-    prints: tuple[tf.Tensor, ...]
-
-    def gathered(self) -> Rows:
-        """Everybody's. Each kind apart: a replica's targets do not stand beside its negatives."""
-        return Rows(
-            gather_across_replicas(self.source),
-            gather_across_replicas(self.target),
-            None if self.negative is None else gather_across_replicas(self.negative),
-            tuple(map(gather_across_replicas, self.prints)),
-        )
-
-
+@tf_keras.saving.register_keras_serializable(package="labse_tf")
 class AdditiveMarginRankingLoss:
     """Bidirectional additive-margin softmax (arXiv 1902.08564; 2007.01852, section 2.2).
 
@@ -97,18 +45,17 @@ class AdditiveMarginRankingLoss:
         L = -1/N sum_i log( e^{s(phi(x_i,y_i)-m)}
                             / ( e^{s(phi(x_i,y_i)-m)} + sum_{n != i} e^{s phi(x_i,y_n)} ) ),
 
-    plus the same from y to x. Hard negatives are more y_n of the first sum, each pair's own and
-    everybody's. Each replica scores its own rows against everybody's columns, [local, global], and
-    returns its own rows' sum divided by the **global** batch: the optimizer sums gradients over
-    replicas, and so do the contributions add up to L.
+    plus the same from y to x. Hard negatives of all pairs are further y_n of the first sum. Each
+    replica scores its local rows against all-gathered columns, [local, global], and returns its
+    local sum divided by the **global** batch: the optimizer sums gradients over replicas, so the
+    replicas' shares add up to L.
 
     Args:
         margin: m, subtracted from the cosine of a pair. LaBSE: 0.3.
         scale: s, the inverse temperature. Model Garden's value for LaBSE: 100.
         bidirectional: whether to add the loss from target to source.
-        mask_duplicates: whether the pairs whose source or target is the same as pair i's, and hard
-            negatives that are the same as its target, are left out of pair i's negatives. Corpora
-            repeat sentences; those are no negatives.
+        mask_duplicates: whether pairs with the same source or target as pair i, and hard negatives
+            equal to its target, are masked out of pair i's negatives: corpora repeat sentences.
 
     Raises:
         ValueError: `margin` is negative or `scale` is not above 0.
@@ -157,21 +104,21 @@ class AdditiveMarginRankingLoss:
         Raises:
             ValueError: the shapes disagree, or a fingerprint is missing.
         """
-        prints = (source_fingerprint, target_fingerprint, negative_fingerprint)
-        rows = self.rows(source, target, negative, prints)
-        loss, negatives = self.of_block(rows, rows.gathered(), 0)
+        fingerprints = (source_fingerprint, target_fingerprint, negative_fingerprint)
+        local_pairs = self.normalise(source, target, negative, fingerprints)
+        loss, negatives = self.block_loss(local_pairs, local_pairs.all_gathered(), 0)
         local = tf.cast(shape_of(source)[0], tf.float32)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         return loss / (local * replicas), negatives / local
 
-    def rows(
+    def normalise(
         self,
         source: tf.Tensor,
         target: tf.Tensor,
         negative: tf.Tensor | None,
-        prints: Sequence[tf.Tensor | None],
-    ) -> Rows:
-        """The replica's rows, of unit length; for arguments and errors see the call."""
+        fingerprints: Sequence[tf.Tensor | None],
+    ) -> PairEmbeddings:
+        """The replica's embeddings as unit rows; for arguments and errors see the call."""
         if not source.shape.is_compatible_with(target.shape):
             raise ValueError(
                 f"Sources and targets must be of one shape, but are {source.shape} and "
@@ -179,25 +126,25 @@ class AdditiveMarginRankingLoss:
             )
         embeddings = [source, target] + ([] if negative is None else [negative])
         if self.mask_duplicates:
-            prints = tuple(prints[: len(embeddings)])
-            if any(p is None for p in prints):
+            fingerprints = tuple(fingerprints[: len(embeddings)])
+            if any(fingerprint is None for fingerprint in fingerprints):
                 raise ValueError(
                     "`mask_duplicates` needs the fingerprints of all sentences (token_fingerprint)."
                 )
         else:
-            prints = ()
+            fingerprints = ()
         unit = [tf.math.l2_normalize(tf.cast(x, tf.float32), axis=1) for x in embeddings]
-        return Rows(unit[0], unit[1], None if negative is None else unit[2], prints)
+        return PairEmbeddings(unit[0], unit[1], None if negative is None else unit[2], fingerprints)
 
-    def of_block(
-        self, block: Rows, columns: Rows, first: int | tf.Tensor
+    def block_loss(
+        self, block: PairEmbeddings, columns: PairEmbeddings, first: int | tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The sum of the losses of some of a replica's pairs, and of their numbers of negatives.
+        """The loss of a block of the replica's pairs, summed, and their number of negatives.
 
         Args:
-            block: sources, targets and their fingerprints of the pairs.
-            columns: everybody's, as `Rows.gathered` gives them.
-            first: the replica's pairs before the block.
+            block: consecutive pairs; their hard negatives are not read.
+            columns: those of the global batch, by `PairEmbeddings.all_gathered`.
+            first: index of the block's first pair among the replica's.
         """
         rows, total = shape_of(block.source)[0], shape_of(columns.source)[0]
         replica = tf.distribute.get_replica_context()
@@ -207,22 +154,46 @@ class AdditiveMarginRankingLoss:
         candidates = tf.ones_like(own)
         targets, extra = columns.target, None
         if self.mask_duplicates:
-            same = _equal_rows(block.prints[0], columns.prints[0])
-            same |= _equal_rows(block.prints[1], columns.prints[1])
+            same = _equal_rows(block.fingerprints[0], columns.fingerprints[0])
+            same |= _equal_rows(block.fingerprints[1], columns.fingerprints[1])
             candidates = own | ~same
         if columns.negative is not None:
             targets = tf.concat([targets, columns.negative], axis=0)
             extra = tf.ones([rows, shape_of(columns.negative)[0]], tf.bool)
             if self.mask_duplicates:
-                extra = ~_equal_rows(block.prints[1], columns.prints[2])
-        loss, negatives = self._direction(block.source, targets, labels, own, candidates, extra)
+                extra = ~_equal_rows(block.fingerprints[1], columns.fingerprints[2])
+        loss, negatives = self._cross_entropy(block.source, targets, labels, own, candidates, extra)
         if self.bidirectional:
-            back, _ = self._direction(block.target, columns.source, labels, own, candidates, None)
-            loss += back
+            loss += self._cross_entropy(
+                block.target, columns.source, labels, own, candidates, None
+            )[0]
         return loss, negatives
 
-    def _direction(self, rows, columns, labels, own, candidates, extra):
-        """The rows' cross entropies of finding their own column, summed; their negatives."""
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {
+            "margin": self.margin,
+            "scale": self.scale,
+            "bidirectional": self.bidirectional,
+            "mask_duplicates": self.mask_duplicates,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AdditiveMarginRankingLoss:
+        """A loss of the same arguments."""
+        return cls(**config)
+
+    def _cross_entropy(self, rows, columns, labels, own, candidates, extra):
+        """Of the rows' logits with their own columns as labels, summed; and their negatives.
+
+        Args:
+            rows: [rows, dim].
+            columns: [columns, dim], those of `own` and then those of `extra`.
+            labels: int32 [rows], each row's own column.
+            own: bool [rows, pairs], the same as a one-hot.
+            candidates: bool [rows, pairs], what a row is ranked against, its own column included.
+            extra: bool [rows, hard negatives], the same for these; or None.
+        """
         if extra is not None:
             own = tf.concat([own, tf.zeros_like(extra)], axis=1)
             candidates = tf.concat([candidates, extra], axis=1)

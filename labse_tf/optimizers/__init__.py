@@ -1,1 +1,1 @@
-"""AdamW, learning rates, gradients."""
+"""AdamW, learning rate schedules, and the summing and clipping of gradients."""

@@ -1,4 +1,4 @@
-"""AdamW as BERT uses it, with row-sparse updates of tables and moving averages."""
+"""AdamW as BERT uses it, with row-sparse updates of tables and a moving average of weights."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ NOT_DECAYED = ("bias", "layer_norm")
 _ROWS_AT_ONCE = 16_384
 
 
+@tf_keras.saving.register_keras_serializable(package="labse_tf")
 class AdamW(tf_keras.optimizers.Optimizer):
-    """AdamW (arXiv 1711.05101) that updates the rows of a table that have a gradient alone.
+    """AdamW (arXiv 1711.05101) that updates only those rows of a table that have a gradient.
 
-    A dense gradient is applied by one fused op. A gradient of IndexedSlices, that of a table of
-    embeddings, costs what its rows cost, not what the table does:
+    A dense gradient is applied by one fused op. A gradient of IndexedSlices, that of an embedding
+    table, costs as much as its rows, not as the table. A row then has two clocks:
 
-    - Each row has an AdamW of its own that runs in the steps in which the row occurs. Its moments
-      and its bias correction count those steps and no others. If every row occurs in every step,
-      this is AdamW.
-    - Weight decay is not of the row's steps but of all: a row that occurs is decayed by what the
-      steps since its last occurrence add up to. `settle` brings all rows up to date.
-    - So is the moving average, as if the row had stayed what it was in between.
+    - The row's own counts the steps in which it has a gradient. Its moments decay, and their bias
+      is corrected, by this clock. If every row occurs in every step, this is AdamW.
+    - The run's counts all steps. Weight decay and the moving average follow it, but lazily: they
+      are applied when the row occurs next, for all steps since, in which its value stayed the
+      same; or by `settle`.
 
-    Clip before: gradients come as they are to be applied, see `labse_tf.optimizers.schedules`.
+    Example: learning rate 0.1 and `weight_decay` 0.1, so each step decays by 1 - 0.01. A row
+    occurs in steps 1 and 4. In step 4 its moments see their second gradient, with bias corrections
+    1 - beta_1^2 and 1 - beta_2^2, and it is multiplied by 0.99^3, for steps 2, 3 and 4. Its moving
+    average first catches up on steps 2 and 3, a <- d^2 a + (1 - d^2) w with the value w since step
+    1, and then takes the new one: a <- d a + (1 - d) w'. `settle` after step 6 does the same for
+    steps 5 and 6: 0.99^2 and d^2.
+
+    Clip before: gradients are applied as they come, see `labse_tf.optimizers.gradients`.
 
     Args:
         learning_rate: a number or a schedule.
-        weight_decay: share of a weight that is subtracted a step, times the learning rate; of all
-            but weights whose name has one of `NOT_DECAYED` in it.
+        weight_decay: share of a weight that is subtracted a step, times the learning rate; not of
+            weights whose name contains one of `NOT_DECAYED`.
         ema_decay: of the moving average of the weights, see `averages`; 0 for none.
         tables: names of the variables whose gradients are IndexedSlices.
         beta_1, beta_2: decay of the moments.
@@ -49,7 +56,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
     ):
-        # Keras would decay every weight, and densely, were it by 0.
+        # None, not 0: with a number Keras decays every weight itself, and densely.
         super().__init__(name="AdamW", weight_decay=None, jit_compile=False)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.decay, self.ema_decay, self.tables = weight_decay, ema_decay, tuple(tables)
@@ -57,7 +64,11 @@ class AdamW(tf_keras.optimizers.Optimizer):
         self._slots: list[dict[str, tf.Variable]] = []
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
-        """Makes the moments, and for tables what each row needs."""
+        """Creates the moments and averages, and for tables the rows' clocks.
+
+        Raises:
+            ValueError: a name of `tables` is not a variable's.
+        """
         super().build(var_list)
         names = {variable.name.removesuffix(":0") for variable in var_list}
         if unknown := set(self.tables) - names:
@@ -71,7 +82,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
 
     @property
     def averages(self) -> dict[str, tf.Variable]:
-        """The moving averages by their weights' names; none without `ema_decay`."""
+        """The moving averages by the names of their weights; {} without `ema_decay`."""
         return {
             variable.name.removesuffix(":0"): slots["average"]
             for variable, slots in zip(self._trained, self._slots, strict=True)
@@ -88,7 +99,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
             self._update_all(dense(gradient, variable), variable, slots, rate)
 
     def settle(self) -> None:
-        """Does what is put off for the rows of tables: decay, and the moving average."""
+        """Applies to all rows of tables the decay and the moving average that are pending."""
         strategy = self._distribution_strategy
         for variable, slots in zip(self._trained, self._slots, strict=True):
             if "steps" not in slots:
@@ -98,6 +109,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
                 strategy.extended.update(variable, self._settle, args=(slots, rows))
 
     def get_config(self) -> dict:
+        """The arguments of the constructor."""
         config = super().get_config()
         config.update(
             learning_rate=self._serialize_hyperparameter(self._learning_rate),
@@ -124,11 +136,12 @@ class AdamW(tf_keras.optimizers.Optimizer):
             slots["average"].assign(variable)
         if variable.name.removesuffix(":0") in self.tables:
             rows = variable.shape[:1]
-            slots["steps"] = slot("steps", rows)
-            # Of a run's whole length, in steps of 1e-7 and less: float32 would lose them.
+            slots["steps"] = slot("steps", rows)  # the row's clock
+            # The run's clock: the sum over its steps of log(1 - rate * decay), and the sum up to
+            # which a row is decayed. Terms of 1e-7 and less would be lost in float32.
             slots["decay_sum"] = slot("decay_sum", [], tf.float64)
             slots["decayed"] = slot("decayed", rows, tf.float64)
-            if self.ema_decay:
+            if self.ema_decay:  # the step up to which a row is averaged
                 slots["averaged"] = slot("averaged", rows, tf.int64)
         return slots
 
@@ -180,14 +193,14 @@ class AdamW(tf_keras.optimizers.Optimizer):
         _write(variable, rows, old * self._decay_of(slots, rows))
 
     def _decay_of(self, slots, rows) -> tf.Tensor:
-        """What each row is to be multiplied by, for all steps since it last was: [rows, 1]."""
+        """The decay of all steps since each row was last decayed, now marked as done: [rows, 1]."""
         total = tf.identity(slots["decay_sum"])
         factor = tf.exp(total - _read(slots["decayed"], rows))
         _write(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
         return tf.cast(factor, tf.float32)[:, tf.newaxis]
 
     def _average(self, slots, rows, values, step) -> None:
-        """Brings averages to a step, of rows that have had these values since they last were."""
+        """Updates averages up to a step, of rows that kept their values since the last update."""
         steps = tf.cast(step - _read(slots["averaged"], rows), tf.float32)
         kept = (self.ema_decay**steps)[:, tf.newaxis]
         average = _read(slots["average"], rows)

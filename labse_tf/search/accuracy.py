@@ -1,4 +1,4 @@
-"""Accuracy of retrieval: how often the nearest neighbour is the translation."""
+"""Accuracy of retrieval: the share of queries whose nearest neighbour is the translation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def accuracy(
 
     Args:
         queries: float32 [rows, dim], unit rows.
-        candidates: float32 [rows, dim], unit rows. Of equally near ones the first is taken.
-        sentences: of the candidates, if one that reads the same as the right one shall count.
+        candidates: float32 [rows, dim], unit rows. Of equally near ones the first counts.
+        sentences: of the candidates, if a candidate of the same text shall count as well.
     """
     found = nearest(queries, candidates)[1][:, 0]
     right = found == np.arange(len(queries))

@@ -1,7 +1,7 @@
-"""Pairs of sentences that are probably translations: the nearest by cosine or by margin.
+"""Probable translations: pairs of nearest sentences by cosine or by margin.
 
-The margin of a pair is its cosine set against those of both sentences' neighbours (Artetxe and
-Schwenk, arXiv 1811.01136), which takes out that some sentences are near to everything.
+The margin of a pair relates its cosine to those of both sentences with their nearest neighbours
+(Artetxe and Schwenk, arXiv 1811.01136), which corrects for sentences that are near to everything.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Alignment:
         Args:
             direction: "forward" for each source and its best target, "backward" for each target
                 and its best source, "mutual" for the pairs that are in both.
+
+        Raises:
+            ValueError: `direction` is unknown.
         """
         if direction not in DIRECTIONS:
             raise ValueError(f"`direction` (={direction!r}) must be one of {DIRECTIONS}.")
@@ -66,14 +69,14 @@ def align(
     Args:
         sources: float32 [sources, dim], unit rows.
         targets: float32 [targets, dim], unit rows.
-        margin: "absolute" is the cosine; for "ratio" it is divided by, and for "distance"
-            diminished by, the mean of the two rows' mean cosines with their k nearest on the
-            other side. Partners are sought among these k, as LASER does.
-        k: how many neighbours; of fewer rows, all.
+        margin: "absolute", the cosine; "ratio", the cosine divided by the mean of the two rows'
+            mean cosines with their k nearest on the other side; or "distance", their difference.
+            A row's partner is one of its k nearest, as in LASER.
+        k: neighbours of each row; all rows, if there are fewer.
         precision: as in `labse_tf.search.nearest.nearest`; the result does not depend on it.
 
     Raises:
-        ValueError: a side has no rows, or what `nearest` raises; or there is no such margin.
+        ValueError: a side has no rows, `margin` is unknown, `k` is below 1, or as `nearest`.
     """
     if margin not in MARGINS:
         raise ValueError(f"`margin` (={margin!r}) must be one of {MARGINS}.")

@@ -1,10 +1,9 @@
-"""Exact nearest neighbours by inner product: of unit rows, by cosine.
+"""Exact nearest neighbours by inner product, which is the cosine of unit rows.
 
 Every query is scored against every candidate in tiles, so that memory does not grow with their
-product. Tiles are computed in bfloat16 where that is wanted, twice as fast, or in float32; more
-candidates than asked for are then scored anew. Whether the nearest can be others follows from how
-much the rounding may have moved a score: where they can, a query is searched for once more, in
-float32 and without shortcuts.
+product. Tiles are computed in float32, or in bfloat16, which is twice as fast; then k + SLACK
+candidates of each query are scored again in float32, and close ones in float64. Where, by a bound
+on the rounding errors, others could be nearer, the query is searched again with a full top-k.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
 
-# Rows of a tile. Measured on 100,000 x 100,000: larger ones gain nothing, smaller ones lose to
-# what is done once a tile.
+# Rows of a tile. Measured on 100,000 x 100,000: larger ones gain nothing, smaller ones lose by the
+# fixed cost of a tile.
 QUERIES, CANDIDATES = 512, 131_072
-_READ = 16_384  # rows looked at or rounded at a time
-# How many more candidates are scored anew than asked for: enough for most queries to be certain.
+_READ = 16_384  # rows checked or rounded at a time
+# How many more candidates than k are scored again: enough to make most queries certain.
 SLACK = 12
-# Scores are reduced to the maxima of blocks of 16, and those again, before the best are looked for:
-# max_pool reads them once, at the memory's speed, where top_k compares one at a time.
+# Scores are reduced to the maxima of blocks of 16, and those again, before top_k: max_pool reads
+# scores at the speed of memory, while top_k compares one at a time.
 _BLOCK = 16
-# Neighbours whose scores are this near to each other are put in order by float64.
+# Neighbours whose scores differ by less are ordered by float64.
 _CLOSE = 1e-5
 
 
@@ -35,40 +34,39 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k candidates of largest inner product with each query.
 
-    They are the same in either precision, and in the order of the products in float64, rounded to
-    float32; of equal ones, as of duplicates, the first comes first. Only if more than 12 candidates
-    beyond the k are so near to the last of them that float32 cannot tell them apart, others of
-    these may be among the k.
+    They are the same in either precision, ordered by their products in float64, rounded to float32;
+    of equal products, as of duplicates, the first candidate comes first. Only if more than 12
+    further candidates are equal to the k-th in float32, any of these may be among the k.
 
     Args:
         queries: float32 [queries, dim]; a memory map is read in parts.
         candidates: float32 [candidates, dim].
-        k: how many for each query.
+        k: neighbours of each query.
         precision: of the first scoring: "float32"; or "bfloat16", twice as fast where the CPU has
             instructions for it.
 
     Returns:
-        The products float32 [queries, k], falling, and the rows of the candidates int64
-        [queries, k].
+        The products float32 [queries, k], in descending order, and the candidates' row numbers
+        int64 [queries, k].
 
     Raises:
         ValueError: the shapes do not fit, there are fewer candidates than k, a row holds NaN or
-            infinity, or there is no such precision.
+            infinity, or `precision` is unknown.
     """
     _check(queries, candidates, k, precision)
     kept = min(k + SLACK, len(candidates))
     rounding = _Rounding(precision)
     scores, indices = _kept(queries, candidates, kept, rounding, _best_by_blocks)
-    outside = scores.min(axis=1, initial=np.inf)  # no candidate that was not kept scores higher
-    scores, indices = _scored_anew(queries, candidates, indices, k)
+    outside = scores.min(axis=1, initial=np.inf)  # no candidate that was dropped scores higher
+    scores, indices = _rescore(queries, candidates, indices, k)
     if kept < len(candidates):
-        unsure = np.flatnonzero(~(scores[:, -1] > rounding.undo(outside, queries)))
+        unsure = np.flatnonzero(~(scores[:, -1] > rounding.upper_bounds(outside, queries)))
         if len(unsure):
-            # The CPU's float32 is float32; a GPU's may be TensorFloat-32.
+            # On the CPU, since a GPU may compute float32 as TensorFloat-32.
             with tf.device("CPU"):
                 rest = queries[unsure]
                 _, again = _kept(rest, candidates, kept, _Rounding("float32"), _best)
-            scores[unsure], indices[unsure] = _scored_anew(rest, candidates, again, k)
+            scores[unsure], indices[unsure] = _rescore(rest, candidates, again, k)
     return scores, indices
 
 
@@ -95,11 +93,11 @@ def _check(queries: np.ndarray, candidates: np.ndarray, k: int, precision: str) 
 
 
 class _Rounding:
-    """Rounds rows to the precision of a tile, and knows how far it may have moved a score."""
+    """Rounds rows to the precision of a tile, and bounds the error of their scores."""
 
     def __init__(self, precision: str):
         self.dtype = tf.as_dtype(precision)
-        self._norm = self._error = 0.0  # the largest of a candidate, and of what it lost
+        self._norm = self._error = 0.0  # largest norms of a candidate and of its rounding error
         self._tensor_float = bool(tf.config.list_physical_devices("GPU")) and (
             tf.config.experimental.tensor_float_32_execution_enabled()
         )
@@ -117,12 +115,12 @@ class _Rounding:
             rounded.append(tf.cast(tf.constant(part), self.dtype))
         return tf.concat(rounded, axis=0)
 
-    def undo(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """What no candidate's exact score exceeds, if its score did not exceed these.
+    def upper_bounds(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """Upper bounds of the exact products whose rounded ones are at most `scores`: [queries].
 
         With q' for q rounded, q.c - q'.c' = (q - q').c + q'.(c - c'), each at most the product of
-        the norms. Adding the products up loses a unit of float32 for each of them at most, and a
-        bfloat16 result half a unit of its last place, of 8 bits.
+        the norms. The sum of the products loses at most one float32 epsilon for each of them, and
+        a bfloat16 result at most half a unit in the last place, of 8 bits.
         """
         bounds = np.empty(len(queries))
         for start in range(0, len(queries), _READ):
@@ -135,6 +133,7 @@ class _Rounding:
         return scores + bounds
 
     def _norms(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of rows, and of their rounding errors: float64 [rows] each."""
         rows = tf.constant(rows)
         norms = tf.norm(rows, axis=1).numpy().astype(np.float64)
         if self.dtype == tf.float32:  # TensorFloat-32 has 11 bits
@@ -146,7 +145,7 @@ class _Rounding:
 def _kept(
     queries: np.ndarray, candidates: np.ndarray, kept: int, rounding: _Rounding, best: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates that score best: their scores and rows [queries, kept], in falling order."""
+    """Scores and rows of the best candidates, [queries, kept], in descending order."""
     scores = np.empty([len(queries), 0], np.float32)
     indices = np.empty([len(queries), 0], np.int64)
     for first in range(0, len(candidates), CANDIDATES):
@@ -155,14 +154,14 @@ def _kept(
             values, places = _in_tiles(queries, part, min(kept, part.shape[0]), rounding, how)
             scores = np.concatenate([scores, values], axis=1)
             indices = np.concatenate([indices, places + (first + start)], axis=1)
-            # Of equal scores top_k takes the first.
+            # Of equal scores top_k takes the first one.
             scores, order = tf.math.top_k(scores, min(kept, scores.shape[1]))
             indices = np.take_along_axis(indices, order.numpy(), axis=1)
     return np.asarray(scores), indices
 
 
 def _parts(rows: tf.Tensor, kept: int, best: Callable) -> Iterator[tuple[int, tf.Tensor, Callable]]:
-    """Where candidates are cut: into blocks of blocks, if there are enough, and the rest."""
+    """(start, candidates, function) of the part in whole blocks of blocks, and of the rest."""
     blocks = rows.shape[0] // _BLOCK**2
     split = blocks * _BLOCK**2 if best is _best_by_blocks and blocks >= kept else 0
     if split:
@@ -185,16 +184,16 @@ def _in_tiles(
 
 @tf.function(autograph=False, reduce_retracing=True)
 def _best(queries: tf.Tensor, candidates: tf.Tensor, kept: tf.Tensor):
-    """Scores and rows of the candidates that score best; of equal ones, the first."""
+    """Scores and rows of the candidates with the best scores; of equal ones, the first."""
     scores, indices = tf.math.top_k(tf.matmul(queries, candidates, transpose_b=True), kept)
     return tf.cast(scores, tf.float32), indices
 
 
 @tf.function(autograph=False, reduce_retracing=True)
 def _best_by_blocks(queries: tf.Tensor, candidates: tf.Tensor, kept: tf.Tensor):
-    """As `_best`, but of equal ones any: the best are in the blocks of the best maxima.
+    """As `_best`, but of equal ones any: the best scores are in the blocks of the best maxima.
 
-    Block b of n holds candidates b, b + n, b + 2 n...: pooling is fastest over such.
+    Block b of n holds candidates b, b + n, b + 2 n...: the layout that max_pool is fastest on.
     """
     scores = tf.matmul(queries, candidates, transpose_b=True)
     maxima = _block_maxima(scores)
@@ -215,10 +214,10 @@ def _block_maxima(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(maxima, [rows, columns // _BLOCK])
 
 
-def _scored_anew(
+def _rescore(
     queries: np.ndarray, candidates: np.ndarray, indices: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best k of some candidates [queries, kept], and their scores, in order."""
+    """Scores each query's candidates [queries, kept] again: the best k scores and their rows."""
     scores = np.empty([len(queries), k], np.float32)
     best = np.empty([len(queries), k], np.int64)
 
@@ -238,12 +237,12 @@ def _scored_anew(
         scores[part] = np.take_along_axis(values, order, axis=1)
         best[part] = np.take_along_axis(some, order, axis=1)
 
-    with ThreadPoolExecutor() as threads:  # NumPy lets go of the interpreter's lock
+    with ThreadPoolExecutor() as threads:  # NumPy releases the GIL
         for _ in threads.map(score, range(0, len(queries), QUERIES)):
             pass
     return scores, best
 
 
 def _products(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Of each query [n, dim] with its own candidates [n, kept, dim]."""
+    """[n, kept] products of queries [n, dim] with their own candidates [n, kept, dim]."""
     return np.matmul(candidates, queries[:, :, None])[:, :, 0]

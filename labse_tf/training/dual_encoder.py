@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -15,6 +16,7 @@ from labse_tf.training.gradient_caching import cached_gradients
 Side = Mapping[str, tf.Tensor]
 
 
+@tf_keras.saving.register_keras_serializable(package="labse_tf")
 class DualEncoder(tf_keras.Model):
     """Embeds both sides of translation pairs by one encoder, and ranks them by `loss`.
 
@@ -92,36 +94,63 @@ class DualEncoder(tf_keras.Model):
                 self._embed,
                 self.ranking_loss,
                 data,
-                self._prints(data),
+                self._fingerprints(data),
                 seeds,
                 self._trained,
                 self._chunk_size,
                 None if self._static else self.encoder.embeddings.word,
             )
         with tf.GradientTape() as tape:
-            embeddings = [self._embed(*x, lean=True) for x in zip(data, seeds, strict=True)]
+            embeddings = [self._embed(*x, True) for x in zip(data, seeds, strict=True)]
             loss, negatives = self._rank(data, embeddings)
         gradients = tape.gradient(loss, self._trained)
         if self._static:
             gradients = [dense(g, v) for g, v in zip(gradients, self._trained, strict=True)]
         return loss, negatives, gradients
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, in types that JSON has; `variables` by their names."""
+        serialize = tf_keras.saving.serialize_keras_object
+        return {
+            "encoder": serialize(self.encoder),
+            "loss": serialize(self.ranking_loss),
+            "seed": self._seed,
+            "variables": [variable.name for variable in self._trained],
+            "clip_norm": self._clip_norm,
+            "chunk_size": self._chunk_size,
+            "static": self._static,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None) -> DualEncoder:
+        """A dual encoder of the same arguments, whose encoder has new weights."""
+        deserialize = tf_keras.saving.deserialize_keras_object
+        encoder, loss = (deserialize(config[x], custom_objects) for x in ("encoder", "loss"))
+        weights = {weight.name: weight for weight in encoder.weights}
+        variables = [weights[name] for name in config["variables"]]
+        return cls(**{**config, "encoder": encoder, "loss": loss, "variables": variables})
+
+    def get_build_config(self) -> None:
+        """Nothing is left to build where it is loaded: the weights exist from construction."""
+
     def _embed(
-        self, side: Side, seed: tf.Tensor | None, lean: bool, training: bool = True
+        self, side: Side, seed: tf.Tensor | None, custom_gradients: bool, training: bool = True
     ) -> tf.Tensor:
-        options = dict(training=training, dropout_seed=seed, lean=lean)
+        options = dict(training=training, dropout_seed=seed, custom_gradients=custom_gradients)
         if self._static:
             return self.encoder(side, **options)["default"]
         return self.encoder(_trimmed(side), pooled_only=True, **options)["default"]
 
-    def _prints(self, data: Sequence[Side]) -> tuple[tf.Tensor, ...]:
+    def _fingerprints(self, data: Sequence[Side]) -> tuple[tf.Tensor, ...]:
         if not self.ranking_loss.mask_duplicates:
             return ()
         return tuple(token_fingerprint(x["input_word_ids"], x["input_mask"]) for x in data)
 
     def _rank(self, data: Sequence[Side], embeddings: Sequence[tf.Tensor]):
-        prints = self._prints(data) or (None,) * len(data)
-        return self.ranking_loss(*embeddings[:2], *prints[:2], *embeddings[2:], *prints[2:])
+        fingerprints = self._fingerprints(data) or (None,) * len(data)
+        return self.ranking_loss(
+            *embeddings[:2], *fingerprints[:2], *embeddings[2:], *fingerprints[2:]
+        )
 
     def _seeds(self, sides: int) -> list[tf.Tensor]:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group

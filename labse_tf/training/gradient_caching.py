@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from labse_tf.encoder.layers import shape_of
-from labse_tf.losses.ranking import AdditiveMarginRankingLoss, Rows
+from labse_tf.losses.gathering import PairEmbeddings
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 
 Side = Mapping[str, tf.Tensor]
 Embed = Callable[[Side, tf.Tensor, bool], tf.Tensor]
@@ -22,7 +23,7 @@ def cached_gradients(
     embed: Embed,
     loss: AdditiveMarginRankingLoss,
     sides: Sequence[Side],
-    prints: Sequence[tf.Tensor],
+    fingerprints: Sequence[tf.Tensor],
     seeds: Sequence[tf.Tensor],
     variables: Sequence[tf.Variable],
     chunk_size: int,
@@ -34,7 +35,7 @@ def cached_gradients(
         embed: (a chunk of a side, seed, whether gradients follow) -> embeddings, [chunk, dim].
         loss: ranks them.
         sides: sources, targets and perhaps hard negatives: dicts of int32 [n, width].
-        prints: the sides' fingerprints, or ().
+        fingerprints: of the sides, by `token_fingerprint`; or ().
         seeds: the sides' seeds of dropout, int32 [2]; a chunk's is folded with its number.
         variables: to differentiate with respect to.
         chunk_size: rows embedded at a time, and pairs ranked at a time.
@@ -51,7 +52,7 @@ def cached_gradients(
     embeddings = [
         _embed_all(embed, chunks, seed) for chunks, seed in zip(chunked, seeds, strict=True)
     ]
-    value, negatives, cotangents = _rank(loss, embeddings, prints, chunk_size)
+    value, negatives, cotangents = _rank(loss, embeddings, fingerprints, chunk_size)
     sums = [_RowSum(v, sides) if v is table else _Sum(v) for v in variables]
     totals = [s.zero for s in sums]
     for chunks, seed, cotangent in zip(chunked, seeds, cotangents, strict=True):
@@ -105,31 +106,41 @@ class _RowSum:
 def _rank(
     loss: AdditiveMarginRankingLoss,
     embeddings: Sequence[tf.Tensor],
-    prints: Sequence[tf.Tensor],
+    fingerprints: Sequence[tf.Tensor],
     block_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
     """The loss, the mean number of negatives, and the gradients of the embeddings.
 
-    In blocks of the replica's pairs, so that no more than [block, global] scores are held.
+    Computed in blocks of the replica's pairs, so that no more than [block, global] scores are held.
+    A local row enters the loss twice: as a row of its own block, and, all-gathered, as a column of
+    every block. So an inner tape differentiates each block with respect to its rows, whose
+    gradients are written to their places, and to all columns, whose gradients are summed. The outer
+    tape has recorded normalisation and all-gather, and takes both back to the embeddings: through
+    the all-gather, by a sum over the replicas.
+
+    Example: 2 replicas of 4 pairs in blocks of 2 have 8 global pairs. On each replica 2 blocks of
+    scores [2, 8] give gradients of rows, [2, 2, 2, dim] (block, side, pair), and of source and
+    target columns, [8, dim] each, of which 4 belong to the other replica.
     """
     source, target, *negative = embeddings
     local, dim = shape_of(source)
     pairs = tf.cast(local * tf.distribute.get_replica_context().num_replicas_in_sync, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        rows = loss.rows(source, target, negative[0] if negative else None, prints)
-        columns = rows.gathered()
+        rows = loss.normalise(source, target, negative[0] if negative else None, fingerprints)
+        columns = rows.all_gathered()
     of_columns = [columns.source, columns.target] + ([columns.negative] if negative else [])
     blocks = _in_chunks(
-        {str(i): x for i, x in enumerate([rows.source, rows.target, *rows.prints[:2]])}, block_size
+        {str(i): x for i, x in enumerate([rows.source, rows.target, *rows.fingerprints[:2]])},
+        block_size,
     )
 
     def rank(number, value, negatives, of_rows, *of_all):
-        x, y, *block_prints = _chunk(blocks, number).values()
+        x, y, *block_fingerprints = _chunk(blocks, number).values()
         with tf.GradientTape() as block_tape:
             block_tape.watch([x, y, *of_columns])
-            block = Rows(x, y, None, tuple(block_prints))
-            block_value, block_negatives = loss.of_block(block, columns, number * block_size)
+            block = PairEmbeddings(x, y, None, tuple(block_fingerprints))
+            block_value, block_negatives = loss.block_loss(block, columns, number * block_size)
         gradients = block_tape.gradient(
             block_value, [x, y, *of_columns], unconnected_gradients="zero"
         )

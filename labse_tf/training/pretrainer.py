@@ -124,9 +124,10 @@ class Pretrainer(tf_keras.Model):
 
     def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, positions: tf.Tensor):
         """The head's output at positions among the batch * width tokens: [positions, hidden]."""
-        outputs = self.encoder(batch, training=training, dropout_seed=seed, lean=training)
+        options = dict(training=training, dropout_seed=seed, custom_gradients=training)
+        outputs = self.encoder(batch, **options)
         tokens = tf.reshape(outputs["sequence_output"], [-1, self.encoder.config.hidden_size])
-        return self.head(tf.gather(tokens, positions), lean=training)
+        return self.head(tf.gather(tokens, positions), custom_gradients=training)
 
     def _positions(self, batch: Batch) -> tf.Tensor:
         rows, width = shape_of(batch["input_word_ids"])

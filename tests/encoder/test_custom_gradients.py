@@ -1,4 +1,4 @@
-"""Gradients that are written out, against the formulas and against TensorFlow's own."""
+"""Custom gradients against the formulas and against TensorFlow's own."""
 
 import dataclasses
 import itertools
@@ -11,7 +11,6 @@ from scipy.stats import norm
 from labse_tf import Encoder
 from labse_tf.encoder import custom_gradients
 from labse_tf.encoder.layers import LayerNorm
-from labse_tf.encoder.unpadding import Packing
 from tests.encoder.test_encoder import CONFIG, packed, randomised
 
 CASES = {
@@ -37,43 +36,22 @@ def value_and_gradients(encoder, inputs, **options):
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("case", CASES)
-def test_an_encoder_has_the_same_ones(case, pooling):
+def test_an_encoder_has_the_same_gradients(case, pooling):
     """Also with dropout, which is of the seed and the layout of the tokens alone."""
     config = dataclasses.replace(CONFIG, num_layers=2, pooling=pooling, dropout=0.2)
     encoder = randomised(Encoder(config))
     for pooled_only, training in itertools.product((False, True), repeat=2):
         options = dict(pooled_only=pooled_only, training=training, dropout_seed=tf.constant([1, 2]))
         plain, expected = value_and_gradients(encoder, CASES[case], **options)
-        lean, gradients = value_and_gradients(encoder, CASES[case], lean=True, **options)
-        np.testing.assert_allclose(lean, plain, atol=1e-5)
+        custom, gradients = value_and_gradients(
+            encoder, CASES[case], custom_gradients=True, **options
+        )
+        np.testing.assert_allclose(custom, plain, atol=1e-5)
         for ours, tensorflows, weight in zip(
             gradients, expected, encoder.trainable_variables, strict=True
         ):
             bound = 2e-5 * max(1, np.abs(tensorflows).max())
             np.testing.assert_allclose(ours, tensorflows, atol=bound, err_msg=weight.name)
-
-
-def test_a_filler_for_all_padding_and_none_without():
-    for case, inputs in CASES.items():
-        packing = Packing.of(inputs["input_mask"])
-        kept = inputs["input_mask"].numpy() > 0
-        kept[:, 0] = True
-        places, rows = packing.places.numpy(), packing.rows.numpy()
-        count = kept.sum()
-        np.testing.assert_array_equal(places[:count], np.flatnonzero(kept))
-        np.testing.assert_array_equal(rows[kept], np.arange(count))
-        if kept.all():
-            assert len(places) == count
-        else:
-            assert len(places) > count and not kept.reshape(-1)[places[count:]].any()
-            assert set(rows[~kept]) == {len(places) - 1}
-            assert len(places) % 64 == 0 if "many" in case else len(places) == count + 1
-
-
-def test_an_empty_batch():
-    nothing = {name: x[:0] for name, x in packed().items()}
-    encoder = Encoder(CONFIG)
-    assert encoder(nothing, pooled_only=True)["default"].shape == (0, CONFIG.hidden_size)
 
 
 @pytest.mark.parametrize(("dtype", "atol"), [(tf.float32, 1e-6), (tf.bfloat16, 2e-2)])
@@ -99,13 +77,13 @@ def test_layer_norm_as_tensorflow_derives_it():
     x = tf.constant(rng.normal(size=[50, CONFIG.hidden_size]) * 3 + 1, tf.float32)
     dy = tf.constant(rng.normal(size=x.shape), tf.float32)
     found = []
-    for lean in (False, True):
+    for custom in (False, True):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x, lean)
+            y = layer(x, custom)
         found.append([y, *tape.gradient(y, [x, layer.scale, layer.offset], dy)])
-    for plain, lean in zip(*found, strict=True):
-        np.testing.assert_allclose(lean, plain, atol=1e-5)
+    for plain, custom in zip(*found, strict=True):
+        np.testing.assert_allclose(custom, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [[1], [3], [7, 5], [64, 4], [2, 3, 5, 7]])

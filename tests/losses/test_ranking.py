@@ -89,12 +89,12 @@ def test_fingerprints_are_equal_for_equal_sentences_alone():
     ids = rng.integers(0, 500_000, [2000, 12]).astype(np.int32)
     lengths = rng.integers(2, 13, [2000])
     mask = (np.arange(12) < lengths[:, None]).astype(np.int32)
-    prints = token_fingerprint(tf.constant(ids), tf.constant(mask)).numpy()
-    assert len(np.unique(prints, axis=0)) == len({tuple(i[m > 0]) for i, m in zip(ids, mask)})
+    fingerprints = token_fingerprint(tf.constant(ids), tf.constant(mask)).numpy()
+    assert len(np.unique(fingerprints, axis=0)) == len({tuple(i[m > 0]) for i, m in zip(ids, mask)})
     # Other padding, other width: the same sentence.
     wide = np.pad(ids * mask, [[0, 0], [0, 8]], constant_values=77)
     wide_mask = np.pad(mask, [[0, 0], [0, 8]])
-    np.testing.assert_array_equal(token_fingerprint(wide, wide_mask), prints)
+    np.testing.assert_array_equal(token_fingerprint(wide, wide_mask), fingerprints)
     # The same words in another order, or one more [PAD]-like id 0, are another sentence.
     a, b, c = token_fingerprint(
         tf.constant([[5, 7, 0], [7, 5, 0], [5, 7, 0]]),

@@ -26,10 +26,12 @@ def test_negatives_of_a_replica_are_independent_losses(mirrored, extra):
 
     def loss_and_gradients(loss, embeddings, ids):
         embeddings = [tf.identity(x) for x in embeddings]
-        prints = [token_fingerprint(x, tf.ones_like(x)) for x in ids]
+        fingerprints = [token_fingerprint(x, tf.ones_like(x)) for x in ids]
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
-            value, negatives = loss(*embeddings[:2], *prints[:2], *embeddings[2:], *prints[2:])
+            value, negatives = loss(
+                *embeddings[:2], *fingerprints[:2], *embeddings[2:], *fingerprints[2:]
+            )
         return value, negatives, tape.gradient(value, embeddings)
 
     strategy = mirrored(2)

@@ -103,7 +103,7 @@ def test_the_bound_holds(dim, precision):
     tile = tf.matmul(rounding.queries(queries), rounding.candidates(candidates), transpose_b=True)
     tile = tf.cast(tile, tf.float32).numpy()
     exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
-    bounds = np.stack([rounding.undo(column, queries) for column in tile.T], axis=1)
+    bounds = np.stack([rounding.upper_bounds(column, queries) for column in tile.T], axis=1)
     assert (exact <= bounds).all()
     if precision == "bfloat16" and dim == 16:  # and it is not far off
         assert (exact - tile).max() > 0.2 * (bounds - tile).max()
@@ -151,5 +151,5 @@ def test_the_bound_knows_that_a_result_is_rounded():
     tile = tf.matmul(rounding.queries(numbers), rounding.candidates(numbers), transpose_b=True)
     tile, exact = tf.cast(tile, tf.float32).numpy(), numbers * numbers.T
     assert (exact - tile).max() > 2.0**-8
-    bounds = np.stack([rounding.undo(column, numbers) for column in tile.T], axis=1)
+    bounds = np.stack([rounding.upper_bounds(column, numbers) for column in tile.T], axis=1)
     assert (exact <= bounds).all() and (bounds - tile).max() < 2.0**-6
