@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.vocabulary",
         description="Learns a cased WordPiece vocabulary from translation pairs, one file a "
-        "language, with TensorFlow Text's learner and smoothed sampling of the languages.",
+        "language, with the WordPiece trainer of `tokenizers` (extra `training`) and smoothed "
+        "sampling of the languages.",
     )
     parser.add_argument("--pairs", nargs="+", required=True, help="files of translation pairs")
     parser.add_argument("--output", required=True, help="file to write, one piece a line")
@@ -28,7 +29,6 @@ def main(arguments: list[str] | None = None) -> None:
     for name, text in (
         ("exponent", "a language of n sentences counts as n**exponent; the paper: 0.3"),
         ("max_sentences", "most sentences of a language"),
-        ("max_words", "most distinct words to learn from"),
         ("seed", "of the choice of sentences"),
     ):
         default = options[name].default
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     if os.path.exists(output) and not overwrite:
         raise FileExistsError(f"{output!r} exists. Choose another path, or pass --overwrite.")
 
-    tokens = learn_vocabulary(files, **flags)
+    tokens = learn_vocabulary([read_columns(file) for file in files], **flags)
     write_vocabulary(tokens, output, overwrite=overwrite)
     print(f"{output}: {len(tokens):,} pieces")
     print_use(output, files)

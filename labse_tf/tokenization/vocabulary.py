@@ -4,104 +4,136 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as text
-from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
 
-from labse_tf.data.pair_files import read_columns
 from labse_tf.files.atomic import atomic_file
 from labse_tf.tokenization.preprocessing import END, MASK, PADDING, START, UNKNOWN
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
 DEFAULT_EXPONENT = 0.3
-DEFAULT_MAX_WORDS = 100_000
+_CONTINUATION = "##"
 _RARE = 3  # a character of fewer occurrences is not worth a row; it becomes [UNK]
+_RARE_PIECE = 2  # nor is a piece
+# The trainer takes text, 1.5 million words a second, and not counts: larger ones are scaled down.
+_MOST_WORDS = 30_000_000
 _BATCH = 8192
 
 
 def learn_vocabulary(
-    files: Sequence[str | os.PathLike],
+    languages: Iterable[Iterable[tuple[str, str]]],
     vocab_size: int,
     *,
     exponent: float = DEFAULT_EXPONENT,
     lower_case: bool = False,
     max_sentences: int = 1_000_000,
-    max_words: int = DEFAULT_MAX_WORDS,
     seed: int = 0,
 ) -> list[str]:
-    """Learns word pieces with TensorFlow Text's own learner, rare languages helped.
+    """Learns word pieces with the WordPiece trainer of `tokenizers`, rare languages helped.
 
-    The source side of each file is a language, and the targets of all files together, each
-    sentence once, are one more. A language of n sentences counts as if n**exponent of them had
-    been drawn, in proportion (arXiv 2007.01852, section 3.1: 0.3): its words' counts are scaled,
-    which is sampling without its noise.
+    The sources of each language, and the targets of all together, each sentence once, are counted
+    as words. A language of n sentences counts as if n**exponent of them had been drawn, in
+    proportion (arXiv 2007.01852, section 3.1: 0.3): its words' counts are scaled, which is sampling
+    without its noise. The trainer then merges the two neighbouring pieces that are most frequent,
+    again and again.
+
+    The same pairs, in the same order, and the same seed give the same pieces.
 
     Args:
-        files: translation pairs, see `labse_tf.data.pair_files`; one a language.
-        vocab_size: most pieces; there may be up to 5% fewer.
+        languages: of each language its pairs (source, target), as
+            `labse_tf.data.pair_files.read_columns` gives them; read once, one after another.
+        vocab_size: most pieces; there are fewer if nothing is left to merge.
         exponent: 1 leaves languages in their proportions, 0 makes them equal.
         lower_case: whether to fold case and strip accents; LaBSE's vocabulary is cased.
         max_sentences: of a language, taken at random if there are more.
-        max_words: distinct words to learn from, the most frequent; the learner is pure Python and
-            needs about a second a thousand.
         seed: of the choice of sentences.
 
     Returns:
-        The pieces: [PAD], [UNK], [CLS], [SEP], [MASK], characters, then the rest by falling count.
+        The pieces: [PAD], [UNK], [CLS], [SEP], [MASK]; the characters, as beginnings of a word and
+        then as continuations, each by code point; the merged pieces, most frequent first.
 
     Raises:
-        FileNotFoundError, ValueError: a file cannot be read as pairs (file and line), or
-            `vocab_size` does not hold the reserved tokens and the characters.
+        ImportError: `tokenizers` is not installed (the extra `training`).
+        ValueError: there are no pairs, or `vocab_size` does not hold the reserved tokens and the
+            characters.
+
+    Example:
+        >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
+        >>> pieces = learn_vocabulary([read_columns(file) for file in files], 16_000)
+        >>> pieces[:5]
+        ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
     """
+    try:
+        import tokenizers  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Learning a vocabulary needs `tokenizers`: pip install 'labse_tf[training]'."
+        ) from error
     if not 0 <= exponent:
         raise ValueError(f"`exponent` (={exponent}) must be at least 0.")
-    if not files:
-        raise ValueError("No files to learn a vocabulary from.")
     targets: set[str] = set()
     words, sizes = [], []
     rng = np.random.default_rng(seed)
     splitter = _word_splitter(lower_case)
-    for file in files:
-        sources = []
-        for source, target in read_columns(file):
+    for pairs in languages:
+        sources: list[str] = []
+        for source, target in pairs:
             sources.append(source)
             targets.add(target)
+        if not sources:
+            raise ValueError(f"Language {len(sizes)} (from 0) has no pairs to learn from.")
         words.append(_count_words(_at_most(sources, max_sentences, rng), splitter))
         sizes.append(len(sources))
+    if not sizes:
+        raise ValueError("No languages to learn a vocabulary from: expected at least one.")
     words.append(_count_words(_at_most(sorted(targets), max_sentences, rng), splitter))
     sizes.append(len(targets))
 
     counts = _without_rare_characters(smoothed_counts(words, sizes, exponent))
     # A word of one character (punctuation, CJK) is a piece as it is, and nothing to learn from.
-    alone = sorted(word for word in counts if len(word) == 1)
-    longer = collections.Counter({w: n for w, n in counts.items() if len(w) > 1})
-    longer = dict(longer.most_common(max_words))
-    inside = {character for word in longer for character in word}
-    smallest = len(RESERVED) + len(set(alone) | inside) + len(inside)
-    if vocab_size < smallest:
+    longer = {word: count for word, count in counts.items() if len(word) > 1}
+    inside = sorted({character for word in longer for character in word})
+    characters = sorted({*inside, *(word for word in counts if len(word) == 1)})
+    known = [*RESERVED, *characters, *(_CONTINUATION + character for character in inside)]
+    if vocab_size < len(known):
         raise ValueError(
-            f"`vocab_size` (={vocab_size}) must be at least {smallest} for this corpus: reserved "
-            f"tokens, {len(set(alone) | inside)} characters, and {len(inside)} as continuations."
+            f"`vocab_size` (={vocab_size}) must be at least {len(known)} for this corpus: reserved "
+            f"tokens, {len(characters)} characters, and {len(inside)} as continuations."
         )
-    return learner.learn(
-        longer.items(),
+    return _merge(longer, known, vocab_size)
+
+
+def _merge(counts: dict[str, int], known: list[str], vocab_size: int) -> list[str]:
+    """The known pieces, and those that the trainer makes of the words, in the order of merging."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
+    trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
-        reserved_tokens=[*RESERVED, *alone],
-        # Pieces of a count of t and more share the corpus, so t is at most the corpus' characters
-        # by the pieces to find. The learner tries thresholds by bisection; this saves it many.
-        upper_thresh=1 + sum(len(w) * n for w, n in longer.items()) // vocab_size,
-        lower_thresh=2,
-        num_iterations=3,
-        max_input_tokens=-1,
-        max_token_length=30,
-        max_unique_chars=len(inside),
-        slack_ratio=0.05,
-        include_joiner_token=True,
-        joiner="##",
+        min_frequency=_RARE_PIECE,
+        # Continuations too: the trainer would number them in the order of a hash table, by which it
+        # then decides between equally frequent merges, in every process another way.
+        special_tokens=known,
+        continuing_subword_prefix=_CONTINUATION,
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(_repeated(counts), trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=ids.get)
+
+
+def _repeated(counts: dict[str, int]) -> Iterator[str]:
+    """Texts in which each word stands as often as it counts, or in proportion if these are many."""
+    scale = min(1.0, _MOST_WORDS / max(1, sum(counts.values())))
+    for word, count in counts.items():
+        left = max(1, round(scale * count))
+        while left > 0:
+            yield " ".join([word] * min(left, _BATCH))
+            left -= _BATCH
 
 
 def smoothed_counts(

@@ -26,7 +26,7 @@ from training.experiments import (
 ROOT = Path(__file__).parents[2]
 WORDS = "the cat sat on mat and saw a green apple with Tom near old trees".split()
 FLAGS = (
-    "--languages deu,fra --max-pairs 60 --seq-length 16 --max-words 100 --seeds 1 --steps 2 "
+    "--languages deu,fra --max-pairs 60 --seq-length 16 --seeds 1 --steps 2 "
     "--batch-size 8 --warmup-steps 1 --keep-checkpoints 3 --vocab-size 150 --hidden-size 8 "
     "--num-heads 2 --num-layers 0 --intermediate-size 8"
 ).split()

@@ -206,9 +206,8 @@ class Comparison:
         self.pairs = draw_pairs(self._files.values(), folder, lambda n: min(n, most or n))
         self._vocab_file = os.path.join(self.workdir, "vocab.txt")
         if not os.path.exists(self._vocab_file):
-            pieces = learn_vocabulary(
-                self.pairs, self._encoder.vocab_size, max_words=self._data.max_words
-            )
+            languages = [read_columns(path) for path in self.pairs]
+            pieces = learn_vocabulary(languages, self._encoder.vocab_size)
             write_vocabulary(pieces, self._vocab_file)
 
     def _counts(self) -> dict[str, int]:

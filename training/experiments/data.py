@@ -25,7 +25,6 @@ class Data:
     )
     max_pairs: int = option(20_000, "most pairs of a language, drawn at random; 0: all")
     seq_length: int = option(32, "longest sentence in tokens", model_garden=32)
-    max_words: int = option(25_000, "distinct words that the vocabulary is learned from")
     seeds: int = option(3, "runs of each kind: --seed, --seed + 1, ...; more may be added later")
     tatoeba: str = option("", "directory of the Tatoeba test; '' for the one in labse_tf")
 
