@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
+import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.fresh import Started
 
 
 def free_ports(count):
@@ -21,45 +22,53 @@ def free_ports(count):
 
 
 def run_two_workers(directory):
-    """Runs this file as two workers of one cluster; returns their losses."""
+    """Runs this module as two workers of one cluster; returns what each found, see `main`."""
     workers = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
         cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "tests.two_workers", str(directory)]
-        processes.append(
-            subprocess.Popen(
-                command,
-                env=environment,
-                cwd=ROOT,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        )
-    try:
-        results = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, errors) in zip(processes, results):
-        assert process.returncode == 0, errors[-3000:]
-    return [float(out.split("loss=")[1].split()[0]) for out, _ in results]
+        env = {"TF_CONFIG": json.dumps(cluster)}
+        processes.append(Started("-m", "tests.two_workers", directory, env=env))
+    ended = [process.wait(timeout=240) for process in processes]
+    for process in ended:
+        assert process.returncode == 0, process.stderr[-3000:]
+    return [json.loads(process.stdout.splitlines()[-1]) for process in ended]
 
 
 def main(directory):
+    """Trains the dual encoder of test_replicas, a weight, and a weight that is interrupted.
+
+    Prints, as JSON: loss, the first run's; weight, the second's; preempted, the last step of the
+    third. Each worker has directories of its own.
+    """
     import numpy as np
-    import tensorflow as tf
 
     # The strategy has to be there before anything else of TensorFlow.
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    from tests.training.test_replicas import trained
+    from labse_tf.training.strategy import choose_strategy
 
+    strategy = choose_strategy()
+    from labse_tf.training.held_out import HeldOut
+    from labse_tf.training.preemption import Preempted
+    from tests.training import one_weight
+    from tests.training.replicas import trained
+
+    class Ask(HeldOut):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch + 1 == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    index, directory = strategy.cluster_resolver.task_id, Path(directory)
     history, weights = trained(strategy)
-    index = strategy.cluster_resolver.task_id
-    np.savez(Path(directory) / f"worker-{index}.npz", **weights)
-    print(f"loss={history['loss'][0]}")
+    np.savez(directory / f"worker-{index}.npz", **weights)
+    with strategy.scope():
+        weight = one_weight.run(directory / f"run-{index}", __file__)
+        callback = Ask if index == 1 else None
+        try:
+            one_weight.run(directory / f"asked-{index}", __file__, callback=callback)
+            step = None
+        except Preempted as end:
+            step = int(re.search(r"the checkpoint of step (\d+) is saved", str(end))[1])
+    print(json.dumps({"loss": history["loss"][0], "weight": weight, "preempted": step}))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -61,6 +61,7 @@ class MaskedEvaluation:
         for path in map(os.fspath, files):
             for kind in (SOURCES, TARGETS) if is_pairs(path) else (TEXT,):
                 texts.setdefault(_language(path, kind), []).append((path, kind))
+        self._traced: tuple[Pretrainer, Callable] | None = None
         self._batches = {}
         for language, sides in sorted(texts.items()):
             # From all files in equal parts, up to that many rows.
@@ -73,7 +74,9 @@ class MaskedEvaluation:
 
     def __call__(self, pretrainer: Pretrainer) -> dict[str, float]:
         """`LANGUAGE/masked_accuracy` and `LANGUAGE/perplexity`, and `mean/...` over languages."""
-        sums = tf.function(pretrainer.sums, reduce_retracing=True)
+        if self._traced is None or self._traced[0] is not pretrainer:
+            self._traced = pretrainer, tf.function(pretrainer.sums, reduce_retracing=True)
+        _, sums = self._traced
         figures, losses = {}, []
         for language, batches in self._batches.items():
             totals = [sum(map(float, x)) for x in zip(*map(sums, batches), strict=True)]

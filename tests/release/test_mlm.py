@@ -10,22 +10,52 @@ from scipy.special import erf
 
 import labse_tf
 from export import saved_model as program
+from labse_tf.encoder.masked_language_head import MaskedLanguageHead
+from labse_tf.training import pretraining
 from labse_tf.training.fine_tuning import fine_tune
-from labse_tf.training.pretraining import pretrain
 from labse_tf.training.run_directory import load_head, load_run
-from tests.training import test_fine_tuning
-from tests.training.test_pretraining import CONFIG, OBJECTS, SUBJECTS, VERBS, new_model, write_pairs
+from tests.running import call
+from tests.training import runs
+from tests.training.pretraining_runs import (
+    CONFIG,
+    OBJECTS,
+    SUBJECTS,
+    VERBS,
+    make_model,
+    write_pairs,
+    write_vocabulary,
+)
 
-__all__ = ["new_model"]  # a fixture
+
+def random_head(*arguments):
+    """As if it were trained: no bias is 0."""
+    head = MaskedLanguageHead(*arguments)
+    rng = np.random.default_rng(2)
+    for weight in head.weights:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
+    return head
 
 
 @pytest.fixture(scope="module")
-def run(new_model, tmp_path_factory):
+def run(tmp_path_factory):
+    """A run of pre-training that was only started."""
     tmp_path = tmp_path_factory.mktemp("pretraining")
     pairs = write_pairs(tmp_path / "xx-yy.tsv")
-    config = dataclasses.replace(CONFIG, steps=10, batch_size=32, stages="", tlm_share=0.0)
-    pretrain(new_model(2), [pairs], [], config, tmp_path / "run")
+    model = make_model(write_vocabulary(tmp_path / "vocab.txt"))
+    config = dataclasses.replace(CONFIG, steps=0, stages="", tlm_share=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "MaskedLanguageHead", random_head)
+        pretraining.pretrain(model, [pairs], [], config, tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def releases(run):
+    """Its release by whether it is split."""
+    paths = {split: run.parent / f"release-{split}" for split in (False, True)}
+    for split, path in paths.items():
+        call(program.main, run, path, "--mlm", *["--split"] * split)
+    return paths
 
 
 def masked(model, place=2):
@@ -51,9 +81,8 @@ def by_numpy(model, head, inputs):
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_it_is_the_head_on_the_encoder(run, tmp_path, split):
-    path = tmp_path / "release"
-    program.main([str(run), str(path), "--mlm", *["--split"] * split])
+def test_it_is_the_head_on_the_encoder(run, releases, split):
+    path = releases[split]
     encoder = hub.load(str(path / "encoder")) if split else hub.load(str(path)).encoder
     model, head = load_run(run), load_head(run)
     inputs, _ = masked(model)
@@ -65,13 +94,14 @@ def test_it_is_the_head_on_the_encoder(run, tmp_path, split):
     # What it is beside is as ever.
     ids = {name: x for name, x in inputs.items() if name != "masked_lm_positions"}
     np.testing.assert_allclose(outputs["default"], encoder(ids)["default"], atol=1e-6)
+    # What translation ranking starts from.
     read = labse_tf.load(path / "encoder" if split else path)
+    runs.assert_same(read, model)
     np.testing.assert_allclose(read.encode(["Tom sat"]), model.encode(["Tom sat"]), atol=1e-6)
 
 
-def test_a_keras_layer_trains_it(run, tmp_path):
-    program.main([str(run), str(tmp_path / "release"), "--mlm"])
-    layer = hub.KerasLayer(hub.load(str(tmp_path / "release")).encoder.mlm, trainable=True)
+def test_a_keras_layer_trains_it(run, releases):
+    layer = hub.KerasLayer(hub.load(str(releases[False])).encoder.mlm, trainable=True)
     inputs, hidden = masked(load_run(run))
     with tf.GradientTape() as tape:
         logits = layer(inputs, training=True)["mlm_logits"][:, 0]
@@ -83,15 +113,14 @@ def test_a_keras_layer_trains_it(run, tmp_path):
 
 
 def test_without_it_there_is_none(run, tmp_path):
-    program.main([str(run), str(tmp_path / "release")])
+    call(program.main, run, tmp_path / "release")
     assert not hasattr(hub.load(str(tmp_path / "release")).encoder, "mlm")
 
 
 def test_a_run_of_translation_ranking_has_no_head(vocab_file, vocab_size, tmp_path):
-    pairs = test_fine_tuning.write_pairs(tmp_path / "a-b.tsv")
-    model = test_fine_tuning.make_model(vocab_file, vocab_size)
-    config = dataclasses.replace(test_fine_tuning.CONFIG, steps=0)
-    fine_tune(model, [pairs], config, tmp_path / "run")
-    with pytest.raises(ValueError, match="translation ranking, which has no head"):
-        program.main([str(tmp_path / "run"), str(tmp_path / "release"), "--mlm"])
+    pairs = runs.write_pairs(tmp_path / "a-b.tsv")
+    model = runs.make_model(vocab_file, vocab_size)
+    fine_tune(model, [pairs], dataclasses.replace(runs.CONFIG, steps=0), tmp_path / "run")
+    message = call(program.main, tmp_path / "run", tmp_path / "release", "--mlm", status=2)
+    assert message.startswith("error: ") and "translation ranking, which has no head" in message
     assert not (tmp_path / "release").exists()

@@ -3,6 +3,7 @@
 import pytest
 
 from labse_tf.training.fine_tuning import fine_tune
+from tests.training import pretraining_runs
 from tests.training.runs import CONFIG, make_model, write_pairs
 
 
@@ -21,3 +22,10 @@ def finished(new_model, pairs, tmp_path_factory):
     """A run of CONFIG, not to be changed, with `pairs` held out; and the model that it gave."""
     workdir = tmp_path_factory.mktemp("finished") / "run"
     return workdir, fine_tune(new_model(), [pairs], CONFIG, workdir, held_out=[pairs])
+
+
+@pytest.fixture(scope="session")
+def word_file(tmp_path_factory):
+    """The vocabulary of `pretraining_runs`."""
+    path = tmp_path_factory.mktemp("words") / "vocab.txt"
+    return pretraining_runs.write_vocabulary(path)

@@ -11,6 +11,7 @@ import tf_keras
 
 from labse_tf import EncoderConfig
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.loop import train
@@ -60,7 +61,8 @@ class Task(tf_keras.Model):
         weight = self.encoder.weight
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((weight - tf.cast(side["ids"], tf.float32) / 100) ** 2)
-        gradient = tape.gradient(loss, weight)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        (gradient,) = sum_over_replicas([tape.gradient(loss, weight) / replicas])
         self.optimizer.apply_gradients([(gradient, weight)], skip_gradients_aggregation=True)
         own = {"loss": loss, "gradient_norm": tf.abs(gradient)}
         for step, others in self._figures.items():

@@ -173,9 +173,7 @@ def test_hard_negatives_from_files(new_model, tmp_path):
     fine_tune(new_model(0), [tmp_path / "three.tsv"], config, tmp_path / "run")
     assert checkpoints(tmp_path / "run") == [0, 3]
     preprocessor = new_model(0).preprocessor
-    dataset = labse_tf.read_pairs(
-        tmp_path / "three.tsv", preprocessor, 8, hard_negatives=1, seed=3
-    )
+    dataset = labse_tf.read_pairs(tmp_path / "three.tsv", preprocessor, 8, hard_negatives=1, seed=3)
     source, target, negative = next(iter(dataset))
     rows = [line[:-1].split("\t") for line in open(tmp_path / "three.tsv", encoding="utf-8")]
     known = {tuple(pieces(preprocessor, row)) for row in rows}

@@ -1,5 +1,6 @@
 """Pretrainer: the tied head against NumPy, gradients against TensorFlow's own, replicas."""
 
+import functools
 import math
 
 import numpy as np
@@ -62,16 +63,14 @@ def dataset(batches):
     return tf.data.Dataset.from_tensor_slices(joined).batch(BATCH)
 
 
-def trained(strategy, steps=STEPS):
+def trained(strategy, num_layers=1):
     with strategy.scope():
-        model = make_pretrainer()
-    history = model.fit(dataset(list(global_batches(steps))), verbose=0).history
+        model = make_pretrainer(num_layers=num_layers)
+    history = model.fit(dataset(list(global_batches())), verbose=0).history
     return history, weights_of(model)
 
 
-@pytest.fixture(scope="module")
-def one_device():
-    return trained(tf.distribute.get_strategy())
+trained_on_one_device = functools.cache(functools.partial(trained, tf.distribute.get_strategy()))
 
 
 def test_head_by_hand():
@@ -122,10 +121,10 @@ def test_gradients_are_those_of_all_logits_at_once(chunk):
         assert np.abs(b).max() > 1e-3
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_replicas_are_as_one_device(replicas, mirrored, one_device):
-    history, weights = trained(mirrored(replicas))
-    history_1, weights_1 = one_device
+@pytest.mark.parametrize(("replicas", "num_layers"), [(2, 1), (4, 0)])
+def test_replicas_are_as_one_device(replicas, num_layers, mirrored):
+    history, weights = trained(mirrored(replicas), num_layers=num_layers)
+    history_1, weights_1 = trained_on_one_device(num_layers=num_layers)
     for name in ("loss", "masked_accuracy", "gradient_norm"):
         assert history[name] == pytest.approx(history_1[name], abs=1e-5)
     assert history["gradient_norm"][0] > 0.5  # the clipping bites
@@ -133,8 +132,8 @@ def test_replicas_are_as_one_device(replicas, mirrored, one_device):
         np.testing.assert_allclose(weights[name], weights_1[name], atol=1e-5, err_msg=name)
 
 
-def test_pooler_stays(one_device):
-    _, weights = one_device
+def test_pooler_stays():
+    _, weights = trained_on_one_device(num_layers=1)
     before = weights_of(make_pretrainer())
     same = {name for name in weights if (weights[name] == before[name]).all()}
     assert same == {"pooler/kernel:0", "pooler/bias:0"}
