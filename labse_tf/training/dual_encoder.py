@@ -61,6 +61,7 @@ class DualEncoder(tf_keras.Model):
         self._means = [
             tf_keras.metrics.Mean(name=n) for n in ("loss", "negatives", "gradient_norm")
         ]
+        self.built = True  # the weights are there: nothing to build when it is loaded
 
     @property
     def metrics(self) -> list[tf_keras.metrics.Metric]:
@@ -129,9 +130,6 @@ class DualEncoder(tf_keras.Model):
         weights = {weight.name: weight for weight in encoder.weights}
         variables = [weights[name] for name in config["variables"]]
         return cls(**{**config, "encoder": encoder, "loss": loss, "variables": variables})
-
-    def get_build_config(self) -> None:
-        """Nothing is left to build where it is loaded: the weights exist from construction."""
 
     def _embed(
         self, side: Side, seed: tf.Tensor | None, custom_gradients: bool, training: bool = True

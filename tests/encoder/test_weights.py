@@ -1,14 +1,12 @@
 """Weights without second copies: the values are right, and the memory is not taken twice."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from labse_tf import Encoder, EncoderConfig
 from labse_tf.encoder import weights
+from tests.fresh import fresh
 
 
 @pytest.fixture
@@ -58,8 +56,6 @@ def test_an_unfilled_encoder_has_the_weights_of_any():
 
 
 MEMORY = """
-import sys
-import numpy as np, tensorflow as tf
 from labse_tf import EncoderConfig
 from labse_tf.encoder import weights
 
@@ -82,10 +78,9 @@ print(unfilled, filled, peak() - before)
 
 
 def test_the_memory_is_taken_once():
-    output = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
-    ).stdout
-    unfilled, filled, read = (1024 * int(number) for number in output.split())
+    process = fresh("-c", MEMORY)
+    assert process.returncode == 0, process.stderr[-3000:]
+    unfilled, filled, read = (1024 * int(number) for number in process.stdout.split())
     table = 200_000 * 256 * 4
     assert unfilled < 0.1 * table
     assert table < filled < 1.1 * table
