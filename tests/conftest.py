@@ -65,6 +65,17 @@ def release(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def hub_model(vocab_file, vocab_size, tmp_path_factory):
+    """A LaBSE for TF-Hub, written by the Model Garden's own code; not to be changed."""
+    from tests import model_garden
+
+    path = tmp_path_factory.mktemp("tf_hub") / "labse"
+    encoder = model_garden.make_encoder(model_garden.bert_config(vocab_size))
+    model_garden.export_for_tf_hub(encoder, vocab_file, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def mirrored():
     """MirroredStrategy of 2 replicas by collective ops, or of 4 by copies to one device.
 

@@ -7,11 +7,11 @@ import labse_tf
 SEQ_LENGTH = 24  # some of conftest.SENTENCES are cut
 
 
-def make_model(vocab_file, vocab_size, seed=1):
+def make_model(vocab_file, vocab_size, seed=1, num_layers=2):
     config = labse_tf.EncoderConfig(
         vocab_size=vocab_size,
         hidden_size=16,
-        num_layers=2,
+        num_layers=num_layers,
         num_heads=4,
         intermediate_size=24,
         max_positions=32,

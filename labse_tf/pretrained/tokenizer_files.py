@@ -14,6 +14,7 @@ import warnings
 import weakref
 
 from labse_tf.pretrained.safetensors_files import read_json
+from labse_tf.pretrained.tokenizer_json import checked_tokens, require, tokenizer_json
 from labse_tf.tokenization.preprocessing import (
     END,
     MASK,
@@ -58,12 +59,12 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
     tokenizer = read_json(tokenizer_file) if os.path.isfile(tokenizer_file) else None
     config = read_json(config_file) if os.path.isfile(config_file) else {}
     for key, wanted in [("tokenize_chinese_chars", True), ("do_basic_tokenize", True)]:
-        _check(config_file, key, config.get(key, wanted), wanted)
+        require(config_file, key, config.get(key, wanted), wanted)
     for key, wanted in _SPECIAL.items():
         token = config.get(key)
         token = token.get("content") if isinstance(token, dict) else token
-        _check(config_file, key, wanted if token is None else token, wanted)
-    tokens = None if tokenizer is None else _checked(tokenizer_file, tokenizer)
+        require(config_file, key, wanted if token is None else token, wanted)
+    tokens = None if tokenizer is None else checked_tokens(tokenizer_file, tokenizer)
     lower_case = _lower_case(directory, config, tokenizer)
     if os.path.isfile(vocab_file):
         ids = read_vocabulary(vocab_file)
@@ -117,7 +118,7 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
         ("special_tokens_map.json", special),
         (
             TOKENIZER,
-            _tokenizer(ids, preprocessor.lower_case, sorted(special.values(), key=ids.get)),
+            tokenizer_json(ids, preprocessor.lower_case, sorted(special.values(), key=ids.get)),
         ),
     ):
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
@@ -161,105 +162,3 @@ def _warn_if_lower_case(lower_case: bool) -> None:
             "ids of full-width punctuation, ligatures and the like will differ.",
             stacklevel=5,
         )
-
-
-def _checked(file_name: str, tokenizer: dict) -> list[str]:
-    """The vocabulary in the order of ids, after a look at what else is in a tokenizer.json."""
-
-    def part(name: str) -> dict:
-        value = tokenizer.get(name)
-        return value if isinstance(value, dict) else {}
-
-    for name, wanted in (
-        ("model", "WordPiece"),
-        ("normalizer", "BertNormalizer"),
-        ("pre_tokenizer", "BertPreTokenizer"),
-    ):
-        _check(file_name, f"{name}.type", part(name).get("type"), wanted)
-    normalizer, model = part("normalizer"), part("model")
-    for name, value, wanted in (
-        ("normalizer.clean_text", normalizer.get("clean_text"), True),
-        ("normalizer.handle_chinese_chars", normalizer.get("handle_chinese_chars"), True),
-        ("model.unk_token", model.get("unk_token"), UNKNOWN),
-        ("model.continuing_subword_prefix", model.get("continuing_subword_prefix"), "##"),
-    ):
-        _check(file_name, name, value, wanted)
-    post = part("post_processor")
-    if post.get("type") == "TemplateProcessing":
-        single = [
-            step.get("SpecialToken", step.get("Sequence", {})).get("id")
-            for step in post.get("single", [])
-        ]
-        _check(file_name, "post_processor.single", single, [START, "A", END])
-    else:
-        _check(file_name, "post_processor.type", post.get("type"), "BertProcessing")
-    vocabulary = model.get("vocab")
-    if not isinstance(vocabulary, dict) or sorted(
-        vocabulary.values(), key=lambda i: i if isinstance(i, int) else -1
-    ) != list(range(len(vocabulary))):
-        raise ValueError(
-            f"{file_name!r}: model.vocab must give tokens the ids 0, 1, 2, ... without a gap and "
-            "without a duplicate."
-        )
-    for added in tokenizer.get("added_tokens") or []:
-        if vocabulary.get(added["content"]) != added["id"] or not added.get("special"):
-            raise ValueError(
-                f"{file_name!r} adds the token {added['content']!r} (id {added['id']}) to its "
-                f"vocabulary of {len(vocabulary)} word pieces, which is not supported."
-            )
-    tokens = sorted(vocabulary, key=vocabulary.get)
-    if (bad := next((t for t in tokens if not t or "\n" in t or "\r" in t), None)) is not None:
-        raise ValueError(
-            f"{file_name!r}: token {vocabulary[bad]} of model.vocab is empty or holds a line end: "
-            f"{bad!r}."
-        )
-    return tokens
-
-
-def _check(file_name: str, key: str, value: object, wanted: object) -> None:
-    if value != wanted:
-        raise ValueError(
-            f"{file_name!r}: `{key}` is {value!r}, but only {wanted!r} is supported: the word "
-            "pieces would differ."
-        )
-
-
-def _tokenizer(ids: dict[str, int], lower_case: bool, special: list[str]) -> dict:
-    """What the `tokenizers` library reads: the same steps as our Preprocessor's."""
-
-    def sequence(name: str, type_id: int) -> dict:
-        return {"Sequence": {"id": name, "type_id": type_id}}
-
-    def token(name: str, type_id: int) -> dict:
-        return {"SpecialToken": {"id": name, "type_id": type_id}}
-
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    single = [token(START, 0), sequence("A", 0), token(END, 0)]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": ids[t], "content": t, **flags, "special": True} for t in special],
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "handle_chinese_chars": True,
-            "strip_accents": None,
-            "lowercase": lower_case,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single, sequence("B", 1), token(END, 1)],
-            "special_tokens": {t: {"id": t, "ids": [ids[t]], "tokens": [t]} for t in (START, END)},
-        },
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": UNKNOWN,
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
-            "vocab": ids,
-        },
-    }

@@ -1,0 +1,122 @@
+"""tokenizer.json, the file of Hugging Face's `tokenizers` library: a BERT tokenizer's steps."""
+
+from __future__ import annotations
+
+from labse_tf.tokenization.preprocessing import END, START, UNKNOWN
+
+
+def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
+    """The vocabulary of a tokenizer.json in the order of ids, if its steps are our Preprocessor's.
+
+    Args:
+        file_name: for the messages of errors.
+        tokenizer: the file's content.
+
+    Raises:
+        ValueError: a step is another one, or the vocabulary cannot be used.
+    """
+
+    def part(name: str) -> dict:
+        value = tokenizer.get(name)
+        return value if isinstance(value, dict) else {}
+
+    for name, wanted in (
+        ("model", "WordPiece"),
+        ("normalizer", "BertNormalizer"),
+        ("pre_tokenizer", "BertPreTokenizer"),
+    ):
+        require(file_name, f"{name}.type", part(name).get("type"), wanted)
+    normalizer, model = part("normalizer"), part("model")
+    for name, value, wanted in (
+        ("normalizer.clean_text", normalizer.get("clean_text"), True),
+        ("normalizer.handle_chinese_chars", normalizer.get("handle_chinese_chars"), True),
+        ("model.unk_token", model.get("unk_token"), UNKNOWN),
+        ("model.continuing_subword_prefix", model.get("continuing_subword_prefix"), "##"),
+    ):
+        require(file_name, name, value, wanted)
+    post = part("post_processor")
+    if post.get("type") == "TemplateProcessing":
+        single = [
+            step.get("SpecialToken", step.get("Sequence", {})).get("id")
+            for step in post.get("single", [])
+        ]
+        require(file_name, "post_processor.single", single, [START, "A", END])
+    else:
+        require(file_name, "post_processor.type", post.get("type"), "BertProcessing")
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or sorted(
+        vocabulary.values(), key=lambda i: i if isinstance(i, int) else -1
+    ) != list(range(len(vocabulary))):
+        raise ValueError(
+            f"{file_name!r}: model.vocab must give tokens the ids 0, 1, 2, ... without a gap and "
+            "without a duplicate."
+        )
+    for added in tokenizer.get("added_tokens") or []:
+        if vocabulary.get(added["content"]) != added["id"] or not added.get("special"):
+            raise ValueError(
+                f"{file_name!r} adds the token {added['content']!r} (id {added['id']}) to its "
+                f"vocabulary of {len(vocabulary)} word pieces, which is not supported."
+            )
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    if (bad := next((t for t in tokens if not t or "\n" in t or "\r" in t), None)) is not None:
+        raise ValueError(
+            f"{file_name!r}: token {vocabulary[bad]} of model.vocab is empty or holds a line end: "
+            f"{bad!r}."
+        )
+    return tokens
+
+
+def tokenizer_json(ids: dict[str, int], lower_case: bool, special: list[str]) -> dict:
+    """The content of a tokenizer.json with the steps of our Preprocessor.
+
+    Args:
+        ids: of the word pieces.
+        lower_case: as of the Preprocessor.
+        special: the special tokens, by rising id.
+    """
+
+    def sequence(name: str, type_id: int) -> dict:
+        return {"Sequence": {"id": name, "type_id": type_id}}
+
+    def token(name: str, type_id: int) -> dict:
+        return {"SpecialToken": {"id": name, "type_id": type_id}}
+
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    single = [token(START, 0), sequence("A", 0), token(END, 0)]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": ids[t], "content": t, **flags, "special": True} for t in special],
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": lower_case,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": [*single, sequence("B", 1), token(END, 1)],
+            "special_tokens": {t: {"id": t, "ids": [ids[t]], "tokens": [t]} for t in (START, END)},
+        },
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": UNKNOWN,
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": ids,
+        },
+    }
+
+
+def require(file_name: str, key: str, value: object, wanted: object) -> None:
+    """Raises a ValueError unless a setting of a file has the one value that is supported."""
+    if value != wanted:
+        raise ValueError(
+            f"{file_name!r}: `{key}` is {value!r}, but only {wanted!r} is supported: the word "
+            "pieces would differ."
+        )
