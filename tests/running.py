@@ -2,21 +2,25 @@
 
 import contextlib
 import io
+import subprocess
 from collections.abc import Callable
 
 from labse_tf.commands.flags import run_program
 
 
-def call(main: Callable, *arguments, status: int = 0) -> str:
-    """stdout of a program's `main(arguments)` that ends with `status`; else its last error line.
-
-    As `run_program` runs it, but for the process.
-    """
-    out, err, ended = io.StringIO(), io.StringIO(), 0
+def run(main: Callable, *arguments) -> subprocess.CompletedProcess:
+    """A program's `main(arguments)`, as `run_program` runs it, but for the process."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             run_program(lambda _: main([str(argument) for argument in arguments]))
         except SystemExit as end:
-            ended = end.code or 0
-    assert ended == status, f"{main.__module__} ended with {ended}: {err.getvalue()[-3000:]}"
-    return out.getvalue() if status == 0 else err.getvalue().strip().splitlines()[-1]
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def call(main: Callable, *arguments, status: int = 0) -> str:
+    """stdout of a program that ends with `status`; the last error line, if that is not 0."""
+    process = run(main, *arguments)
+    assert process.returncode == status, f"{main.__module__}: {process.stderr[-3000:]}"
+    return process.stdout if status == 0 else process.stderr.strip().splitlines()[-1]

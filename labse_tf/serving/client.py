@@ -21,13 +21,19 @@ from labse_tf.serving.errors import (
     explain,
     explain_missing,
 )
+from labse_tf.serving.grpc_transport import Grpc
+from labse_tf.serving.rest_transport import Rest
 from labse_tf.serving.templates import NAME
-from labse_tf.serving.transports import Failure, Grpc, Rest, Version
+from labse_tf.serving.transports import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    TRANSIENT,
+    Failure,
+    Version,
+)
 
 TIMEOUT, RETRIES, CONNECTIONS = 10.0, 6, 4
-_AGAIN = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED"}
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d+)")
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0  # seconds
 
 
 class EmbeddingClient:
@@ -40,10 +46,11 @@ class EmbeddingClient:
             one from then on: embeddings of two versions should not be mixed.
         batch_size: the most sentences in a request; the server may refuse more than its own
             `max_batch_size`.
-        timeout: seconds for one attempt.
-        retries: how often a request is repeated that found the server unreachable, its queue full,
-            the model loading, or no answer in time; after 0.1 s, then twice as long each time, at
-            most 5 s.
+        timeout: seconds for one attempt; over gRPC, for it and up to four repetitions of it that
+            are answered at once, as by a full queue.
+        retries: how often at least a request is repeated that found the server unreachable, its
+            queue full, the model loading, or no answer in time; after about 0.1 s, then twice as
+            long each time, at most 5 s. Over gRPC, a full queue above four is met five at a time.
         connections: the most requests at once.
         tls: for gRPC, whether the connection is encrypted.
 
@@ -77,9 +84,9 @@ class EmbeddingClient:
         self._batch_size, self._timeout = batch_size, timeout
         self._retries, self._connections = retries, connections
         if address.startswith(("http://", "https://")):
-            self._transport: Grpc | Rest = Rest(address, model)
+            self._transport: Grpc | Rest = Rest(address, model, timeout=timeout, retries=retries)
         elif _ADDRESS.fullmatch(address):
-            self._transport = Grpc(address, model, tls=tls)
+            self._transport = Grpc(address, model, timeout=timeout, retries=retries, tls=tls)
         else:
             raise ValueError(
                 f"The address {address!r} must be HOST:PORT (gRPC, port 8500 by default) or "
@@ -102,7 +109,7 @@ class EmbeddingClient:
         Raises:
             ServingError: a subclass of it.
         """
-        return self._repeat(lambda: self._transport.versions(self._timeout))
+        return self._repeat(self._transport.versions)
 
     def encode(self, sentences: Iterable[str]) -> np.ndarray:
         """Embeds sentences.
@@ -138,7 +145,7 @@ class EmbeddingClient:
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def _embed(self, batch: list[bytes]) -> np.ndarray:
-        rows = self._repeat(lambda: self._transport.predict(batch, self.version, self._timeout))
+        rows = self._repeat(lambda: self._transport.predict(batch, self.version))
         if rows.ndim != 2 or len(rows) != len(batch) or rows.dtype != np.float32:
             raise ServingError(
                 f"{len(batch)} sentences were answered with {rows.dtype} {list(rows.shape)} by "
@@ -155,22 +162,30 @@ class EmbeddingClient:
         return next((v.version for v in found if v.state == "AVAILABLE"), None)
 
     def _repeat(self, call):
-        for attempt in itertools.count():
+        """Repeats what the transports cannot.
+
+        That is NOT_FOUND, if it means that the model is loading; and over gRPC what was not
+        answered in time, since the deadline is that of all attempts by its retryPolicy, and what
+        more repetitions were asked for than the four that this allows.
+        """
+        attempts = 0
+        while True:
             try:
                 return call()
             except Failure as failure:
                 error = self._explain(failure)
-                again = failure.code in _AGAIN or isinstance(error, ModelLoading)
-                if attempt == self._retries or not again:
+                attempts += failure.attempts
+                again = failure.code in TRANSIENT or isinstance(error, ModelLoading)
+                if attempts > self._retries or not again:
                     raise error from failure
-            longest = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY)
+            longest = min(FIRST_DELAY * 2 ** (attempts - 1), LONGEST_DELAY)
             time.sleep(longest * random.uniform(0.5, 1))  # so that many clients do not come at once
 
     def _explain(self, failure: Failure) -> ServingError:
         if failure.code != "NOT_FOUND":
             return explain(failure, self._name(), self.address, self._timeout)
         try:
-            versions = self._transport.versions(self._timeout)
+            versions = self._transport.versions()
         except Failure:
             versions = []  # neither does it tell of the model
         return explain_missing(failure, self._name(), self.version, versions)

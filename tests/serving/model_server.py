@@ -9,6 +9,7 @@ and of signatures that do not exist has TensorFlow Serving's words and statuses.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -69,7 +70,7 @@ class Models:
                 continue
             try:
                 path = self.directory / name / str(version)
-                self._loaded[name, version] = tf.saved_model.load(str(path))
+                self._loaded[name, version] = _load(path)
             except Exception as error:
                 self._errors[name, version] = str(error)
 
@@ -125,6 +126,20 @@ class Models:
             return max(versions), outputs
         finally:
             self._places.release()
+
+
+_LOADED: dict[str, object] = {}
+
+
+def _load(path: Path):
+    """A SavedModel: loaded once for all copies of it, since that takes seconds."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(str(file.relative_to(path)).encode() + file.read_bytes())
+    key = digest.hexdigest()
+    if key not in _LOADED:
+        _LOADED[key] = tf.saved_model.load(str(path))
+    return _LOADED[key]
 
 
 class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -223,23 +238,25 @@ def rest_handler(models):
 
 
 class ModelServer:
-    """Serves models on free ports: `grpc` is "HOST:PORT", `rest` is "http://HOST:PORT"."""
+    """Serves models on two ports: `grpc` is "HOST:PORT", `rest` is "http://HOST:PORT"."""
 
-    def __init__(self, models):
+    def __init__(self, models, ports=(0, 0)):
         self.models = models
         self._grpc = grpc.server(ThreadPoolExecutor(16))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             Predictions(models), self._grpc
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(Statuses(models), self._grpc)
-        self.grpc = f"localhost:{self._grpc.add_insecure_port('localhost:0')}"
-        self._rest = ThreadingHTTPServer(("localhost", 0), rest_handler(models))
+        grpc_port = self._grpc.add_insecure_port(f"localhost:{ports[0]}")
+        self._rest = ThreadingHTTPServer(("localhost", ports[1]), rest_handler(models))
         self._rest.daemon_threads = True
-        self.rest = f"http://localhost:{self._rest.server_port}"
+        self.ports = grpc_port, self._rest.server_port
+        self.grpc, self.rest = f"localhost:{grpc_port}", f"http://localhost:{self.ports[1]}"
 
     def __enter__(self):
         self._grpc.start()
-        threading.Thread(target=self._rest.serve_forever, daemon=True).start()
+        # It looks that often whether to end: tests start many.
+        threading.Thread(target=self._rest.serve_forever, args=[0.02], daemon=True).start()
         return self
 
     def __exit__(self, *exception):

@@ -5,6 +5,7 @@ see tests/serving/model_server.py.
 """
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -15,27 +16,28 @@ import time
 import numpy as np
 import pytest
 
-from labse_tf.serving import errors
+from labse_tf.commands.main import main
+from labse_tf.serving import client as client_module
+from labse_tf.serving import errors, grpc_transport, rest_transport
 from labse_tf.serving.client import EmbeddingClient
 from labse_tf.serving.directory import add_version
 from tests.conftest import SENTENCES
+from tests.fresh import fresh
 from tests.models import make_model
-from tests.serving.model_server import Models, ModelServer
+from tests.running import run
+from tests.serving.model_server import Models, ModelServer, Refusal
 
 MANY = [f"{i} {sentence[:20]} \0 \u0301" for i in range(40) for sentence in SENTENCES]
 WAYS = ("grpc", "rest")
 
 
 @pytest.fixture(scope="module")
-def models(vocab_file, vocab_size):
-    return [make_model(vocab_file, vocab_size, seed=seed) for seed in (1, 2)]
-
-
-@pytest.fixture(scope="module")
-def release(models, tmp_path_factory):
-    path = tmp_path_factory.mktemp("client") / "release"
-    models[0].save(path)
-    return path
+def second(vocab_file, vocab_size, tmp_path_factory):
+    """Another model, and its release."""
+    model = make_model(vocab_file, vocab_size, seed=2)
+    path = tmp_path_factory.mktemp("second") / "release"
+    model.save(path)
+    return model, path
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +59,14 @@ def server(loaded):
         yield server
 
 
-def labse(*arguments, **options):
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from labse_tf.commands.main import main; main()",
-            *map(str, arguments),
-        ],
-        capture_output=True,
-        text=True,
-        **options,
-    )
+def labse(*arguments):
+    return run(main, *arguments)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_embeddings(server, models, way):
+def test_embeddings(server, model, way):
     """More sentences than a request holds, of several requests at once, come in their order."""
-    expected = models[0].encode(MANY)
+    expected = model.encode(MANY)
     before = server.models.answered
     with EmbeddingClient(getattr(server, way), batch_size=7, connections=3) as client:
         found = client.encode(iter(MANY))
@@ -125,8 +117,16 @@ def test_a_request_that_is_refused(server, way):
             client.encode(MANY)
 
 
+@pytest.fixture
+def short_delays(monkeypatch):
+    """Between attempts."""
+    for module in (client_module, grpc_transport, rest_transport):
+        monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
+        monkeypatch.setattr(module, "LONGEST_DELAY", 0.1)
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_a_full_queue(directory, models, way):
+def test_a_full_queue(directory, model, short_delays, way):
     """Refused at once without retries; with them, each of many requests has its turn."""
     with ModelServer(Models(directory, delay=0.02, queue=1)) as server:
         address = getattr(server, way)
@@ -136,7 +136,86 @@ def test_a_full_queue(directory, models, way):
         time.sleep(0.2)
         with EmbeddingClient(address, batch_size=1, connections=4, retries=40) as client:
             found = client.encode(MANY[:20])
-    np.testing.assert_allclose(found, models[0].encode(MANY[:20]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, model.encode(MANY[:20]), rtol=0, atol=1e-6)
+
+
+@pytest.fixture
+def refusing(loaded, monkeypatch):
+    """A function that has the next requests refused, and gives a list to count them by."""
+
+    def refuse(count, code="UNAVAILABLE"):
+        predict, requests = Models.predict, []
+
+        def refused(models, *request):
+            requests.append(request)
+            if len(requests) <= count:
+                raise Refusal(code, "the queue is full")
+            return predict(models, *request)
+
+        monkeypatch.setattr(loaded, "predict", functools.partial(refused, loaded))
+        return requests
+
+    return refuse
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_as_often_as_asked_for(server, model, refusing, short_delays, way):
+    for retries in (0, 1, 4):
+        requests = refusing(9)
+        with EmbeddingClient(getattr(server, way), retries=retries) as client:
+            with pytest.raises(errors.QueueFull):
+                client.encode(["one"])
+        assert len(requests) == retries + 1
+    for retries in (9, 11):
+        requests = refusing(9)
+        with EmbeddingClient(getattr(server, way), retries=retries) as client:
+            found = client.encode(["one"])
+        assert len(requests) == 10
+        np.testing.assert_allclose(found, model.encode(["one"]), rtol=0, atol=1e-6)
+    # Over gRPC five at a time.
+    requests = refusing(100)
+    with EmbeddingClient(getattr(server, way), retries=6) as client:
+        with pytest.raises(errors.QueueFull):
+            client.encode(["one"])
+    assert len(requests) == (10 if way == "grpc" else 7)
+    # What will not pass is not repeated.
+    requests = refusing(1, "INVALID_ARGUMENT")
+    with EmbeddingClient(getattr(server, way), retries=4) as client:
+        with pytest.raises(errors.RequestRefused):
+            client.encode(["one"])
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_large_requests_are_repeated(server, refusing, way):
+    requests = refusing(1)
+    with EmbeddingClient(getattr(server, way), retries=1) as client:
+        assert client.encode(["a" * 1_000_000]).shape == (1, 16)
+    assert len(requests) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_full_queue_is_no_timeout(server, refusing, way):
+    """However little time there is, the delays between attempts leave some."""
+    refusing(100)
+    with EmbeddingClient(getattr(server, way), timeout=0.5, retries=3) as client:
+        with pytest.raises(errors.QueueFull):
+            client.encode(["one"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_server_that_comes_back(loaded, model, way):
+    with ModelServer(loaded) as server:
+        pass
+    with contextlib.ExitStack() as later:
+        thread = threading.Timer(
+            0.3, lambda: later.enter_context(ModelServer(loaded, server.ports))
+        )
+        thread.start()
+        with EmbeddingClient(getattr(server, way), retries=30) as client:
+            found = client.encode(["one"])
+        thread.join()
+    np.testing.assert_allclose(found, model.encode(["one"]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -162,7 +241,7 @@ def test_another_server(server):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_model_that_is_being_loaded(directory, models, way):
+def test_a_model_that_is_being_loaded(directory, model, way):
     waiting = Models(directory, load=False)
     with ModelServer(waiting) as server:
         with EmbeddingClient(getattr(server, way), retries=0) as client:
@@ -172,13 +251,13 @@ def test_a_model_that_is_being_loaded(directory, models, way):
         thread.start()
         with EmbeddingClient(getattr(server, way), retries=30) as client:
             np.testing.assert_allclose(
-                client.encode(["one"]), models[0].encode(["one"]), rtol=0, atol=1e-6
+                client.encode(["one"]), model.encode(["one"]), rtol=0, atol=1e-6
             )
         thread.join()
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_versions_are_not_mixed(directory, models, tmp_path, way):
+def test_versions_are_not_mixed(directory, model, second, tmp_path, way):
     """A version that is added while a client runs is for the next one."""
     models_directory = shutil.copytree(directory, tmp_path / "models")
     served = Models(models_directory)
@@ -187,22 +266,22 @@ def test_versions_are_not_mixed(directory, models, tmp_path, way):
         with EmbeddingClient(address, batch_size=5) as client:
             rows = client.stream(MANY[:50])
             found = [next(rows)]
-            models[1].save(tmp_path / "second")
-            add_version(tmp_path / "second", models_directory)
+            other, release = second
+            add_version(release, models_directory)
             served.load()
             assert [(v.version, v.state) for v in client.versions()] == [
                 (2, "AVAILABLE"),
                 (1, "AVAILABLE"),
             ]
             found = np.concatenate([*found, *rows])
-            np.testing.assert_allclose(found, models[0].encode(MANY[:50]), rtol=0, atol=1e-6)
+            np.testing.assert_allclose(found, model.encode(MANY[:50]), rtol=0, atol=1e-6)
             assert served.versions_of_requests == {1} and client.version == 1
             served.unload("labse", 1)
             with pytest.raises(errors.ModelMissing, match=r"version 2 is AVAILABLE, version 1 is"):
                 client.encode(["one"])
         with EmbeddingClient(address) as client:
             newest = client.encode(["one"])
-            np.testing.assert_allclose(newest, models[1].encode(["one"]), rtol=0, atol=1e-6)
+            np.testing.assert_allclose(newest, other.encode(["one"]), rtol=0, atol=1e-6)
 
 
 @contextlib.contextmanager
@@ -249,7 +328,7 @@ def test_a_release_that_is_broken(directory, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_command(server, models, tmp_path, way):
+def test_command(server, model, tmp_path, way):
     address = getattr(server, way)
     text = tmp_path / "text.txt"
     text.write_text("".join(f"sentence {i}\n" for i in range(100)))
@@ -257,7 +336,7 @@ def test_command(server, models, tmp_path, way):
     assert printed.returncode == 0, printed.stderr
     rows = np.array([json.loads(line) for line in printed.stdout.splitlines()], np.float32)
     sentences = ["Hello", *(f"sentence {i}" for i in range(100)), "the cat"]
-    np.testing.assert_allclose(rows, models[0].encode(sentences), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(rows, model.encode(sentences), rtol=0, atol=1e-6)
 
     output = tmp_path / "rows.npy"
     written = labse("client", address, "--output", output, "Hello", f"@{text}", "the cat")
@@ -267,7 +346,7 @@ def test_command(server, models, tmp_path, way):
     assert again.returncode == 2 and "exists" in again.stderr
 
 
-def test_command_goes_on(server, models, tmp_path):
+def test_command_goes_on(server, model, tmp_path):
     """What was embedded before a failure is kept, and other sentences are not taken for it."""
     text, output = tmp_path / "text.txt", tmp_path / "rows.npy"
     sentences = [SENTENCES[i % 4] for i in range(50)]
@@ -289,7 +368,7 @@ def test_command_goes_on(server, models, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert server.models.answered - before == 1 + 2 + 50 - kept  # the width, two rows, the others
-    np.testing.assert_allclose(np.load(output), models[0].encode(sentences), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.load(output), model.encode(sentences), rtol=0, atol=1e-6)
 
 
 def test_command_says_what_is_wrong(server):
@@ -297,6 +376,13 @@ def test_command_says_what_is_wrong(server):
     assert missing.returncode == 2
     assert missing.stderr.startswith("error: The server has no model 'other'"), missing.stderr
     assert len(missing.stderr.splitlines()) == 1
+    # In processes of their own, where warnings of the libraries are on stderr too.
+    code = "from labse_tf.commands.main import main; main()"
+    command = [sys.executable, "-c", code, "client", "http://localhost:1", "--retries", "2", "one"]
+    over_grpc = fresh("-c", code, "client", "localhost:1", "--retries", 2, "one")
+    for lost in (subprocess.run(command, capture_output=True, text=True), over_grpc):
+        assert lost.returncode == 2 and len(lost.stderr.splitlines()) == 1, lost.stderr
+        assert lost.stderr.startswith("error: No TensorFlow Serving answers at ")
 
 
 def test_rest_needs_no_tensorflow(server):
