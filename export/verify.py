@@ -1,4 +1,4 @@
-"""python -m export.verify: whether a SavedModel keeps the promises of a release."""
+"""python -m export.verify: whether a SavedModel meets the release format."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from labse_tf.commands.flags import run_program
-from labse_tf.release.verification.judge import table, verify
+from labse_tf.release.verification import table, verify
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints a table; exits with 1 if a promise does not hold."""
+    """Prints a table; exits with 1 if a check fails."""
     parser = argparse.ArgumentParser(
         prog="export.verify",
-        description="Reads a SavedModel in fresh processes that cannot import labse_tf, and tells "
-        "which promises of the release format hold. Exits with 1 if one does not.",
+        description="Inspects a SavedModel in fresh processes that cannot import labse_tf, and "
+        "checks it against the release format. Exits with 1 if a check fails.",
     )
     parser.add_argument("model", metavar="MODEL", help="directory of a SavedModel")
     parser.add_argument(
         "--against", metavar="OTHER", help="a SavedModel whose embeddings must be the same"
     )
     flags = parser.parse_args(arguments)
-    findings = verify(flags.model, flags.against)
-    print(table(findings))
-    broken = sum(not finding.holds for finding in findings)
-    print(f"{len(findings) - broken} of {len(findings)} promises hold")
-    sys.exit(bool(broken))
+    results = verify(flags.model, flags.against)
+    print(table(results))
+    failed = sum(not result.passed for result in results)
+    print(f"{len(results) - failed} of {len(results)} checks passed")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

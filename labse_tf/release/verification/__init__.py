@@ -1,5 +1,5 @@
-"""Whether a SavedModel keeps the promises of the release format."""
+"""Whether a SavedModel meets the release format: checks of what a fresh process gets from it."""
 
-from labse_tf.release.verification.judge import Finding, table, verify
+from labse_tf.release.verification.run_checks import CheckResult, table, verify
 
-__all__ = ["Finding", "table", "verify"]
+__all__ = ["CheckResult", "table", "verify"]

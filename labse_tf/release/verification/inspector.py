@@ -1,7 +1,9 @@
-"""What a process without labse_tf sees of a SavedModel: python reader.py SAVED_MODEL OUT
+"""What a process without labse_tf gets from a SavedModel: inspector.py SAVED_MODEL OUT GIVEN
 
-Run by the judge as a file, in a fresh process. Everything that is tried goes to OUT.json under a
-name: what it gave, or the error; arrays go to OUT.npz. Nothing is judged here.
+Run as a file, in a fresh process. GIVEN is JSON: `inputs`, the names of an encoder's inputs;
+`sentences` to embed; `warmup_file`, where a release has its warm-up requests. Whatever is tried
+goes to OUT.json under a name: what it returned, or the error; arrays go to OUT.npz. What that
+must be is for the checks to say.
 """
 
 from __future__ import annotations
@@ -17,32 +19,28 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-SENTENCES = (
-    "Where is the station?",
-    "Wo ist der Bahnhof?",
-    "駅はどこですか。",
-    "Где вокзал?",
-    "أين المحطة؟",
-    "",
-    "\0 \u0301 \U0001f642 no word",
-    "a sentence that is longer than what an encoder of positions takes " * 60,
-)
 
+class Inspector:
+    """Tries things on a SavedModel, and keeps what each returned, or its error.
 
-class Reader:
-    """Tries things on a SavedModel, and notes what came of each."""
+    Args:
+        path: the SavedModel's directory.
+        inputs: the names of ids, mask and types in an encoder's inputs.
+        sentences: what to embed.
+        warmup_file: where in `path` the warm-up requests are.
+    """
 
-    def __init__(self, path: str):
-        self.path = path
+    def __init__(self, path: str, inputs: list[str], sentences: list[str], warmup_file: str):
+        self.path, self.inputs, self.sentences = path, inputs, sentences
+        self.warmup_file = os.path.join(path, warmup_file)
         self.facts: dict[str, object] = {}
         self.arrays: dict[str, np.ndarray] = {}
 
     def attempt(self, name: str, function):
-        """Notes what a function returns, or why it did not; arrays by their name."""
+        """Keeps what a function returns, or its error; arrays by their names."""
         try:
             value = function()
-        except Exception as error:  # whatever it is, it is what is to be reported
+        except Exception as error:  # of any kind: it is a finding
             self.facts[name] = {"error": f"{type(error).__name__}: {str(error).strip()[:600]}"}
             return None
         if isinstance(value, dict) and all(tf.is_tensor(v) for v in value.values()):
@@ -55,9 +53,9 @@ class Reader:
             self.facts[name] = value
         return value
 
-    def read(self) -> None:
-        """Tries all that the release format promises."""
-        attempt, sentences = self.attempt, tf.constant(SENTENCES)
+    def inspect(self) -> None:
+        """Tries all that the release format has."""
+        attempt, sentences = self.attempt, tf.constant(self.sentences)
         attempt("operations", lambda: foreign_operations(self.path))
         import tensorflow_text  # noqa: F401  registers the preprocessor's ops
 
@@ -79,7 +77,7 @@ class Reader:
         attempt("serving_default", lambda: root.signatures["serving_default"](sentences=sentences))
 
         packed = attempt("preprocessor", lambda: root.preprocessor(sentences))
-        attempt("width", lambda: _static_width(root.preprocessor))
+        attempt("width", lambda: self.widths(root.preprocessor))
         tokens = attempt("tokenize", lambda: _Opaque(root.preprocessor.tokenize(sentences)))
         self.facts["tokenize"] = True if tokens else self.facts["tokenize"]
         attempt("special_tokens", lambda: root.preprocessor.tokenize.get_special_tokens_dict())
@@ -92,11 +90,11 @@ class Reader:
             )
         encoder = root.encoder if callable(getattr(root, "encoder", None)) else root
         rows = attempt("word table", lambda: _table(encoder.variables))
-        ids = _some_ids(rows[0] if rows else 2)
+        ids = self.some_ids(rows[0] if rows else 2)
         if packed is None:  # an encoder alone
             packed = ids
-        attempt("ids", lambda: _accepted(encoder, ids))
-        take = _listed if self.facts["ids"] == "list" else dict
+        attempt("ids", lambda: self.accepted(encoder, ids))
+        take = self.listed if self.facts["ids"] == "list" else dict
         attempt("encoder", lambda: _named(encoder(take(packed))))
         attempt("encoder on ids", lambda: _named(encoder(take(ids))))
         attempt("encoder/training", lambda: _named(encoder(take(packed), training=True)))
@@ -109,8 +107,7 @@ class Reader:
     def warm_up(self, root) -> list[tuple[str, int]]:
         """Signature and batch size of each request, after it ran."""
         done = []
-        file_name = os.path.join(self.path, "assets.extra", "tf_serving_warmup_requests")
-        for record in tf.data.TFRecordDataset(file_name):
+        for record in tf.data.TFRecordDataset(self.warmup_file):
             # PredictionLog.predict_log, PredictLog.request, and the fields of PredictRequest.
             request = _fields(_fields(_fields(record.numpy())[6][0])[1][0])
             signature = _fields(request[1][0])[3][0].decode()
@@ -121,6 +118,30 @@ class Reader:
             outputs = root.signatures[signature](**inputs)
             done.append((signature, int(outputs["embeddings"].shape[0])))
         return done
+
+    def widths(self, preprocessor) -> list[int | None]:
+        """The static width of each of the preprocessor's outputs."""
+        traced = tf.function(preprocessor).get_concrete_function(tf.TensorSpec([None], tf.string))
+        return [traced.structured_outputs[name].shape[1] for name in self.inputs]
+
+    def some_ids(self, rows: int) -> dict[str, tf.Tensor]:
+        """Padded ids for an encoder of so many word pieces: the same for each such encoder."""
+        mask = tf.sequence_mask([16, 9, 2, 1], 16, tf.int32)
+        ids = tf.reshape(tf.range(4 * 16, dtype=tf.int32) * 7919 % rows, [4, 16])
+        return dict(zip(self.inputs, (ids * mask, mask, 0 * mask), strict=True))
+
+    def listed(self, ids: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """The three in the order that google/LaBSE/1 takes them in."""
+        return [ids[name] for name in self.inputs]
+
+    def accepted(self, encoder, ids: dict[str, tf.Tensor]) -> str:
+        """Whether an encoder takes ids as a dict, or a list of them alone."""
+        try:
+            encoder(ids)
+        except Exception:
+            encoder(self.listed(ids))
+            return "list"
+        return "dict"
 
 
 def foreign_operations(path: str) -> list[str]:
@@ -139,7 +160,7 @@ def foreign_operations(path: str) -> list[str]:
 
 
 class _Opaque:
-    """Keeps a value that is no fact by itself."""
+    """Keeps a value that cannot be written to JSON."""
 
     def __init__(self, value):
         self.value = value
@@ -168,28 +189,6 @@ def _fields(message: bytes) -> dict[int, list[bytes]]:
     return found
 
 
-def _some_ids(rows: int) -> dict[str, tf.Tensor]:
-    """Ids for an encoder that has so many word pieces, padded: the same for each such encoder."""
-    mask = tf.sequence_mask([16, 9, 2, 1], 16, tf.int32)
-    ids = tf.reshape(tf.range(4 * 16, dtype=tf.int32) * 7919 % rows, [4, 16])
-    return {"input_word_ids": ids * mask, "input_mask": mask, "input_type_ids": 0 * mask}
-
-
-def _listed(ids):
-    """The three in the order that google/LaBSE/1 takes them in."""
-    return [ids[name] for name in INPUTS]
-
-
-def _accepted(encoder, ids) -> str:
-    """Whether an encoder takes ids as a dict, or a list of them alone."""
-    try:
-        encoder(ids)
-    except Exception:
-        encoder(_listed(ids))
-        return "list"
-    return "dict"
-
-
 def _named(outputs) -> dict[str, tf.Tensor]:
     """google/LaBSE/1 gives [pooled_output, sequence_output]."""
     if isinstance(outputs, (list, tuple)):
@@ -212,11 +211,6 @@ def _signature(function) -> dict[str, dict[str, str]]:
     }
 
 
-def _static_width(preprocessor) -> list[int | None]:
-    traced = tf.function(preprocessor).get_concrete_function(tf.TensorSpec([None], tf.string))
-    return [traced.structured_outputs[name].shape[1] for name in INPUTS]
-
-
 def _bytes(asset) -> bytes:
     with open(asset.asset_path.numpy(), "rb") as file:
         return file.read()
@@ -231,13 +225,13 @@ def _table(variables) -> list[int]:
     return max((v.shape.as_list() for v in variables if v.shape.rank == 2), key=lambda s: s[0])
 
 
-def main(path: str, output: str) -> None:
-    """Reads, and writes OUT.json and OUT.npz."""
-    reader = Reader(path)
-    reader.read()
+def main(path: str, output: str, given: str) -> None:
+    """Inspects, and writes OUT.json and OUT.npz."""
+    inspector = Inspector(path, **json.loads(given))
+    inspector.inspect()
     with open(f"{output}.json", "w", encoding="utf-8") as file:
-        json.dump(reader.facts, file)
-    np.savez(f"{output}.npz", **reader.arrays)
+        json.dump(inspector.facts, file)
+    np.savez(f"{output}.npz", **inspector.arrays)
 
 
 if __name__ == "__main__":

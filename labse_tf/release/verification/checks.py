@@ -1,4 +1,4 @@
-"""The promises of the release format: each function is given what a reader saw, and judges one."""
+"""The checks of the release format: functions of what an inspection of a SavedModel found."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labse_tf.release.verification.reader import INPUTS, SENTENCES
+from labse_tf.encoder.encoder import INPUTS
 
+SENTENCES = (
+    "Where is the station?",
+    "Wo ist der Bahnhof?",
+    "駅はどこですか。",
+    "Где вокзал?",
+    "أين المحطة؟",
+    "",
+    "\0 \u0301 \U0001f642 no word",
+    "a sentence that is longer than what an encoder of positions takes " * 60,
+)
 # TF Text's operations that TensorFlow Serving has linked since 2.12, which took TF Text 2.12.1.
 SERVED = {
     "CaseFoldUTF8",
@@ -22,62 +32,62 @@ SAME = 1e-5  # of two computations of one embedding, float32
 SAME_BFLOAT16 = 2e-2
 
 
-class Seen(NamedTuple):
-    """What came of each thing that a reader tried, and the arrays that it got."""
+class Inspection(NamedTuple):
+    """What each thing that `inspector.py` tried returned, or its error, and all arrays."""
 
     facts: Mapping[str, object]
     arrays: Mapping[str, np.ndarray]
 
 
-class Broken(Exception):
-    """A promise that does not hold; the message says what was seen."""
+class CheckFailed(Exception):
+    """A requirement that is not met; the message says what was found."""
 
 
 def value(facts: Mapping[str, object], name: str):
-    """What was seen under a name; raises Broken if that was nothing or an error."""
+    """What was found under a name; raises CheckFailed if that was nothing or an error."""
     value = facts.get(name)
     if value is None:
-        raise Broken(f"{name}: nothing was seen")
+        raise CheckFailed(f"{name}: nothing was found")
     if isinstance(value, dict) and set(value) == {"error"}:
-        raise Broken(f"{name}: {value['error']}")
+        raise CheckFailed(f"{name}: {value['error']}")
     return value
 
 
-def _setting(seen: Seen, *names: str):
+def _setting(model: Inspection, *names: str):
     """A value of the release's configuration."""
-    found = value(seen.facts, "config")
+    found = value(model.facts, "config")
     for name in names:
         if not isinstance(found, dict) or name not in found:
-            raise Broken(f"the configuration has no {'.'.join(names)}")
+            raise CheckFailed(f"the configuration has no {'.'.join(names)}")
         found = found[name]
     return found
 
 
-def _array(seen: Seen, name: str, *parts: str) -> np.ndarray:
-    """An array that was seen; `parts` are the names within it."""
-    value(seen.facts, name)
+def _array(model: Inspection, name: str, *parts: str) -> np.ndarray:
+    """An array that was found; `parts` are the names within it."""
+    value(model.facts, name)
     key = "/".join((name, *parts))
-    if key not in seen.arrays:
-        raise Broken(f"{key} is missing")
-    return seen.arrays[key]
+    if key not in model.arrays:
+        raise CheckFailed(f"{key} is missing")
+    return model.arrays[key]
 
 
 def require(condition: bool, found: str) -> None:
-    """Raises Broken with what was found, unless the condition holds."""
+    """Raises CheckFailed with what was found, unless the condition holds."""
     if not condition:
-        raise Broken(found)
+        raise CheckFailed(found)
 
 
-def _tolerance(seen: Seen) -> float:
-    config = seen.facts.get("config")
+def _tolerance(model: Inspection) -> float:
+    config = model.facts.get("config")
     bfloat16 = isinstance(config, dict) and config.get("compute_dtype") == "bfloat16"
     return SAME_BFLOAT16 if bfloat16 else SAME
 
 
-def _close(seen: Seen, a: np.ndarray, b: np.ndarray) -> str:
+def _close(model: Inspection, a: np.ndarray, b: np.ndarray) -> str:
     require(a.shape == b.shape, f"shapes {a.shape} and {b.shape}")
     difference = float(np.abs(a - b).max(initial=0))
-    require(difference <= _tolerance(seen), f"differs by {difference:.2g}")  # NaN does not pass
+    require(difference <= _tolerance(model), f"differs by {difference:.2g}")  # NaN does not pass
     return f"within {difference:.2g}"
 
 
@@ -85,8 +95,8 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
-def _embeds(seen: Seen) -> str:
-    rows = _array(seen, "root")
+def _embeds(model: Inspection) -> str:
+    rows = _array(model, "root")
     require(rows.dtype == np.float32 and rows.ndim == 2, f"{rows.dtype} {rows.shape}")
     require(len(rows) == len(SENTENCES), f"{len(rows)} rows for {len(SENTENCES)} sentences")
     lengths = np.linalg.norm(rows, axis=1)
@@ -95,75 +105,75 @@ def _embeds(seen: Seen) -> str:
     return f"float32 [batch, {rows.shape[1]}]"
 
 
-def _empty(seen: Seen) -> str:
-    shape = _array(seen, "root/empty batch").shape
-    expected = (0, _array(seen, "root").shape[1])
+def _empty(model: Inspection) -> str:
+    shape = _array(model, "root/empty batch").shape
+    expected = (0, _array(model, "root").shape[1])
     require(shape == expected, f"{shape}")
     return f"{list(shape)}"
 
 
-def _training(seen: Seen) -> str:
-    rate = _setting(seen, "encoder", "dropout")
+def _training(model: Inspection) -> str:
+    rate = _setting(model, "encoder", "dropout")
     once, again, plain = (
-        _array(seen, name) for name in ("root/training", "root/training again", "root")
+        _array(model, name) for name in ("root/training", "root/training again", "root")
     )
-    value(seen.facts, "encoder/training")
+    value(model.facts, "encoder/training")
     if rate == 0:
-        _close(seen, once, plain)
+        _close(model, once, plain)
         return "both traces; dropout 0"
     require(not np.allclose(once, again) and not np.allclose(once, plain), "nothing is dropped")
     return f"both traces; dropout {rate}"
 
 
-def _weights(seen: Seen) -> str:
+def _weights(model: Inspection) -> str:
     for name in ("root/weights", "encoder/weights"):
-        variables, trainable = value(seen.facts, name)
+        variables, trainable = value(model.facts, name)
         require(variables >= trainable > 0, f"{name}: {variables} and {trainable} to train")
-    return f"{trainable} to train, {value(seen.facts, 'regularization_losses')} losses"
+    return f"{trainable} to train, {value(model.facts, 'regularization_losses')} losses"
 
 
-def _pooled(seen: Seen, name: str) -> np.ndarray:
+def _pooled(model: Inspection, name: str) -> np.ndarray:
     """An encoder's raw sentence embeddings, by whichever name it has for them."""
-    value(seen.facts, name)
+    value(model.facts, name)
     found = [f"{name}/{key}" for key in ("default", "pooled_output")]
-    found = [key for key in found if key in seen.arrays]
+    found = [key for key in found if key in model.arrays]
     require(bool(found), f"{name} has neither default nor pooled_output")
-    return seen.arrays[found[0]]
+    return model.arrays[found[0]]
 
 
-def _encoder(seen: Seen) -> str:
-    require(value(seen.facts, "ids") == "dict", "takes a list of three tensors of ids, not a dict")
-    raw, sequence = (_array(seen, "encoder", key) for key in ("default", "sequence_output"))
-    _close(seen, raw, _array(seen, "encoder", "pooled_output"))
+def _encoder(model: Inspection) -> str:
+    require(value(model.facts, "ids") == "dict", "takes a list of three tensors of ids, not a dict")
+    raw, sequence = (_array(model, "encoder", key) for key in ("default", "sequence_output"))
+    _close(model, raw, _array(model, "encoder", "pooled_output"))
     require(sequence.ndim == 3 and len(sequence) == len(raw), f"{sequence.shape}")
     return "default, pooled_output, sequence_output"
 
 
-def _preprocessor(seen: Seen) -> str:
-    width = _setting(seen, "seq_length")
-    found = value(seen.facts, "width")
+def _preprocessor(model: Inspection) -> str:
+    width = _setting(model, "seq_length")
+    found = value(model.facts, "width")
     require(found == [width] * 3, f"widths {found}, seq_length {width}")
     for name in INPUTS:
-        ids = _array(seen, "preprocessor", name)
+        ids = _array(model, "preprocessor", name)
         require(ids.dtype == np.int32, f"{name} is {ids.dtype}")
     return f"int32 [batch, {width}], static"
 
 
-def _packing(seen: Seen) -> str:
-    value(seen.facts, "tokenize")
-    tokens = value(seen.facts, "special_tokens")
-    _array(seen, "bert_pack_inputs/1", "input_word_ids")
-    types = _array(seen, "bert_pack_inputs/2", "input_type_ids")
+def _packing(model: Inspection) -> str:
+    value(model.facts, "tokenize")
+    tokens = value(model.facts, "special_tokens")
+    _array(model, "bert_pack_inputs/1", "input_word_ids")
+    types = _array(model, "bert_pack_inputs/2", "input_type_ids")
     require(types.shape[1] == 9 and types.max() == 1, f"{types.shape}, types to {types.max()}")
     return f"tokenize, bert_pack_inputs, {len(tokens)} special tokens"
 
 
-def _normalised(seen: Seen) -> str:
-    return _close(seen, _array(seen, "root"), _unit(_pooled(seen, "encoder")))
+def _normalised(model: Inspection) -> str:
+    return _close(model, _array(model, "root"), _unit(_pooled(model, "encoder")))
 
 
-def _serving(seen: Seen) -> str:
-    signatures = value(seen.facts, "signatures")
+def _serving(model: Inspection) -> str:
+    signatures = value(model.facts, "signatures")
     expected = {
         "serving_default": {"sentences": "string (None,)"},
         "token_ids": dict.fromkeys(INPUTS, "int32 (None, None)"),
@@ -171,53 +181,54 @@ def _serving(seen: Seen) -> str:
     for name, inputs in expected.items():
         require(name in signatures, f"no signature {name}")
         require(signatures[name]["inputs"] == inputs, f"{name}: {signatures[name]['inputs']}")
-        _close(seen, _array(seen, name, "embeddings"), _array(seen, "root"))
+        _close(model, _array(model, name, "embeddings"), _array(model, "root"))
     return ", ".join(expected)
 
 
-def _warm_up(seen: Seen) -> str:
-    requests = value(seen.facts, "warm-up")
+def _warm_up(model: Inspection) -> str:
+    requests = value(model.facts, "warm-up")
     sizes = [size for signature, size in requests if signature == "serving_default"]
     require(bool(sizes), "no request of strings")
     return f"{len(requests)} requests, batches of {sorted(set(sizes))}"
 
 
-def _config(seen: Seen) -> str:
-    rows = value(seen.facts, "word table")
-    shape = [_setting(seen, "encoder", name) for name in ("vocab_size", "hidden_size")]
+def _config(model: Inspection) -> str:
+    rows = value(model.facts, "word table")
+    shape = [_setting(model, "encoder", name) for name in ("vocab_size", "hidden_size")]
     require(shape == rows, f"{shape[0]} x {shape[1]}, but the word table is {rows}")
-    lines = value(seen.facts, "vocabulary")
+    lines = value(model.facts, "vocabulary")
     require(lines in (rows[0], rows[0] - 1), f"{lines} lines of vocabulary for {rows[0]} rows")
-    lower = value(seen.facts, "do_lower_case")
-    said, layers = _setting(seen, "lower_case"), _setting(seen, "encoder", "num_layers")
+    lower = value(model.facts, "do_lower_case")
+    said, layers = _setting(model, "lower_case"), _setting(model, "encoder", "num_layers")
     require(said == lower, f"do_lower_case {lower}, but the configuration says {said}")
     return f"{layers} layers, {rows[0]:,} x {rows[1]}, lower_case {lower}"
 
 
-def _operations(seen: Seen) -> str:
-    foreign = set(value(seen.facts, "operations"))
+def _operations(model: Inspection) -> str:
+    foreign = set(value(model.facts, "operations"))
     require(foreign <= SERVED, f"not linked: {', '.join(sorted(foreign - SERVED))}")
     return f"{len(foreign)} of TF Text"
 
 
-def equal_bits(seen: Seen, again: Seen) -> str:
-    names = [name for name in seen.arrays if "training" not in name]
+def deterministic(model: Inspection, again: Inspection) -> str:
+    """Whether the results of two processes are equal bit for bit."""
+    names = [name for name in model.arrays if "training" not in name]
     require(bool(names), "there were no results")
     for name in names:
-        same = name in again.arrays and np.array_equal(seen.arrays[name], again.arrays[name])
+        same = name in again.arrays and np.array_equal(model.arrays[name], again.arrays[name])
         require(same, f"{name} is another in another process")
     return f"{len(names)} results, equal in two processes"
 
 
-def equal(seen: Seen, other: Seen) -> str:
-    """By the strings' embeddings, or by the encoders' where one takes no strings."""
+def same_embeddings(model: Inspection, other: Inspection) -> str:
+    """Compares embeddings of strings, or of token ids where one takes no strings."""
     value(other.facts, "load")
-    if isinstance(other.facts.get("root"), str) and isinstance(seen.facts.get("root"), str):
-        return _close(seen, _array(seen, "root"), _array(other, "root"))
-    return _close(seen, *(_unit(_pooled(x, "encoder on ids")) for x in (seen, other)))
+    if isinstance(other.facts.get("root"), str) and isinstance(model.facts.get("root"), str):
+        return _close(model, _array(model, "root"), _array(other, "root"))
+    return _close(model, *(_unit(_pooled(x, "encoder on ids")) for x in (model, other)))
 
 
-PROMISES: tuple[tuple[str, Callable[[Seen], str]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[Inspection], str]], ...] = (
     ("strings to unit rows", _embeds),
     ("an empty batch", _empty),
     ("training False and True", _training),
