@@ -75,7 +75,7 @@ def add_version(
             continue
         with atomic_file(path) as file:
             file.write(text)
-    return versions[0], kept
+    return os.path.join(directory, name, os.path.basename(versions[0])), kept
 
 
 def _rename_to_next(unfinished: str) -> str:

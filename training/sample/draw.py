@@ -56,6 +56,7 @@ def main(source_dir: str, output_dir: str) -> None:
     }
     # No held-out sentence, of whatever language, is trained on in any.
     secret = {key(side) for rows in held_out.values() for pair in rows for side in pair}
+    os.makedirs(output_dir, exist_ok=True)
     for code, rows in pairs.items():
         train = [pair for pair in rows if not secret & {key(side) for side in pair}][:MOST_TRAIN]
         write(os.path.join(output_dir, f"{code}-eng.train.tsv.gz"), train)

@@ -1,0 +1,75 @@
+"""Commands of README pages that are not run by tests/test_readme.py: why, and where they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class NotRun(NamedTuple):
+    """Commands that are not run.
+
+    Args:
+        begins: all commands that begin with it.
+        reason: why they are not run.
+        where: the file with what runs them, or with what they would do.
+        text: is in that file.
+        parsed: whether their flags are read all the same, by the program's own parser.
+    """
+
+    begins: str
+    reason: str
+    where: str
+    text: str
+    parsed: bool = False
+
+
+NOT_RUN = (
+    NotRun("pip install ", "changes the machine", "Makefile", "$(PIP_INSTALL) --editable ."),
+    NotRun("make demo", "minutes", ".ci/run", "make demo"),
+    NotRun("make test", "runs this", ".ci/run", "make test"),
+    NotRun("make lint", "runs other tools", ".ci/run", "make lint"),
+    NotRun("make coverage", "runs this", "Makefile", "coverage: "),
+    NotRun("make bench", "takes long", "Makefile", "bench: "),
+    NotRun("python -m tests.benchmark", "minutes each", "Makefile", "-m tests.benchmark.speed"),
+    NotRun("docker compose up", "no Docker", "tests/serving/test_directory.py", "docker-compose"),
+    NotRun(
+        "labse convert https://tfhub.dev/", "no network",
+        "tests/pretrained/test_tf_hub.py", "http.server", parsed=True,
+    ),
+    NotRun(
+        "labse convert sentence-transformers/", "no network",
+        "tests/pretrained/test_hugging_face.py", "http.server", parsed=True,
+    ),
+    NotRun(
+        "python -m training.dual_encoder --init release ", "labse_tf.fine_tune is run",
+        "tests/programs/test_programs.py", '"--init"', parsed=True,
+    ),
+    NotRun(
+        "python -m export.saved_model run half ", "an export takes seconds",
+        "tests/programs/test_programs.py", '"--compute-dtype"', parsed=True,
+    ),
+    NotRun(
+        "labse convert labse labse-half ", "an export takes seconds",
+        "tests/conversion/test_formats.py", "float16", parsed=True,
+    ),
+    NotRun(
+        "python -m training.experiments.", "several trainings each",
+        "tests/programs/test_experiments.py", "margin.main", parsed=True,
+    ),
+)  # fmt: skip
+# Of the root's table, where the page of the row runs the program: parsed.
+RUN_ON_ITS_PAGE = (
+    "python -m training.dual_encoder --pairs",
+    "python -m training.pretrain",
+    "python -m export.saved_model",
+    "python -m export.verify",
+    "labse prune",
+)
+
+
+def how(command: str, on_root: bool) -> str:
+    """How to run a command: "run", "parse", or "skip"."""
+    for entry in NOT_RUN:
+        if command.startswith(entry.begins):
+            return "parse" if entry.parsed else "skip"
+    return "parse" if on_root and command.startswith(RUN_ON_ITS_PAGE) else "run"
