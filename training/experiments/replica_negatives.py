@@ -15,11 +15,11 @@ class ReplicaNegativesLoss(AdditiveMarginRankingLoss):
     LaBSE's loss, and then what is not the replica's own is no candidate: a step takes as long.
     """
 
-    def _direction(self, rows, columns, labels, own, candidates, extra):
+    def _cross_entropy(self, rows, columns, labels, own, candidates, extra):
         candidates &= _of_this_replica(candidates)
         if extra is not None:
             extra &= _of_this_replica(extra)
-        return super()._direction(rows, columns, labels, own, candidates, extra)
+        return super()._cross_entropy(rows, columns, labels, own, candidates, extra)
 
 
 def _of_this_replica(columns: tf.Tensor) -> tf.Tensor:
