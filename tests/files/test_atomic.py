@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -176,6 +177,29 @@ def test_taken_for_a_leftover_before_it_was_locked(tmp_path, kind, monkeypatch):
     assert os.listdir(tmp_path) == ["out"]
 
 
+def test_a_directory_that_is_gone_before_it_is_opened(tmp_path, monkeypatch):
+    mkdir, made = os.mkdir, []
+
+    def make_and_lose(path, *arguments):
+        mkdir(path, *arguments)
+        made.append(path)
+        if len(made) == 1:
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "mkdir", make_and_lose)
+    write(tmp_path / "out", "directory", "text")
+    assert made[0] != made[1] and read(tmp_path / "out") == "text"
+
+
+def test_a_temporary_name_that_is_taken(tmp_path, kind, monkeypatch):
+    tokens = iter(["01234567", "01234567", "89abcdef"])
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda number: next(tokens))
+    with (atomic_file if kind == "file" else atomic_directory)(tmp_path / "out"):
+        write(tmp_path / "out", kind, "inner")
+        assert read(tmp_path / "out") == "inner" and next(tokens, None) is None
+        assert {*os.listdir(tmp_path)} == {"out", ".out.01234567.unfinished"}
+
+
 def test_a_file_system_without_locks(tmp_path, kind, monkeypatch):
     """Then nobody knows who is alive, so all is left alone."""
 
@@ -293,9 +317,17 @@ def test_permissions_are_those_of_the_umask(tmp_path, kind, mask):
         assert stat.S_IMODE(os.stat(tmp_path / "copied").st_mode) == 0o777 & ~mask
 
 
-def test_what_is_replaced_is_never_missing(tmp_path, kind):
+def test_what_is_replaced_is_never_missing(tmp_path, kind, monkeypatch):
     """A process looks at the path as fast as it can meanwhile."""
     write(tmp_path / "out", kind, "before")
+    for name in ("rename", "unlink"):  # so slow that a moment between two of them is seen
+        function = getattr(os, name)
+
+        def slow(*arguments, function=function, **options):
+            function(*arguments, **options)
+            time.sleep(0.002)
+
+        monkeypatch.setattr(os, name, slow)
     code = f"""
 import os, sys
 path, stop = {str(tmp_path / "out")!r}, {str(tmp_path / "stop")!r}
@@ -443,9 +475,8 @@ def test_a_durable_rename(tmp_path, events):
 
 
 def test_links_inside_are_not_followed_to_the_disk(tmp_path, events):
-    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
     with atomic_directory(tmp_path / "out") as folder:
-        os.symlink(tmp_path / "pipe", os.path.join(folder, "link"))
+        os.symlink(tmp_path / "nowhere", os.path.join(folder, "link"))
         os.symlink(tmp_path, os.path.join(folder, "up"))
     assert events.count(os.stat(tmp_path).st_ino) == 1
 
@@ -462,6 +493,22 @@ def test_a_file_system_that_syncs_no_directories(tmp_path, kind, monkeypatch, nu
     monkeypatch.setattr(os, "fsync", refuse)
     write(tmp_path / "out", kind, "text")
     assert read(tmp_path / "out") == "text"
+
+
+def test_a_disk_that_does_not_take_the_name(tmp_path, kind, monkeypatch):
+    """The file is there and whole, but a power failure might undo it: that is said."""
+    sync = os.fsync
+
+    def refuse(descriptor):
+        if os.path.samestat(os.fstat(descriptor), os.stat(tmp_path)):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError) as error:
+        write(tmp_path / "out", kind, "after")
+    assert (error.value.errno, error.value.filename) == (errno.EIO, str(tmp_path))
+    assert read(tmp_path / "out") == "after" and os.listdir(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])

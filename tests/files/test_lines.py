@@ -1,8 +1,10 @@
 """The reader of lines, against Python's own splitting of the whole text."""
 
+import contextlib
 import gzip
 import os
 import random
+import select
 import subprocess
 import sys
 from itertools import chain
@@ -117,7 +119,8 @@ def test_damaged_gzip(tmp_path):
     lines = [f"{n}\n".encode() for n in random.Random(0).choices(range(10**9), k=50_000)]
     whole = gzip.compress(b"".join(lines))
     path = tmp_path / "bad.txt.gz"
-    for content in (whole[:-5000], whole[:-4], whole[:-8] + bytes(8), b"no gzip\n"):
+    damaged = whole[:10] + b"\xff" * 1000  # a block of no known type
+    for content in (whole[:-5000], whole[:-4], whole[:-8] + bytes(8), damaged, b"no gzip\n"):
         path.write_bytes(content)
         read = []
         with pytest.raises(ValueError, match="the gzip is damaged or cut short here") as error:
@@ -143,15 +146,17 @@ def test_standard_input_line_by_line():
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    with process:
+    with process, contextlib.ExitStack() as end:
+        end.callback(process.kill)
         for text in ("eins", "zwei ä"):
             process.stdin.write(f"{text}\n".encode())
             process.stdin.flush()
-            assert process.stdout.readline().decode() == f"{text!r}\n"
+            ready, _, _ = select.select([process.stdout], [], [], 60)
+            assert ready and process.stdout.readline().decode() == f"{text!r}\n"
         process.stdin.write(b"drei")
         process.stdin.close()
         assert process.stdout.read() == b"'drei'\n"
-    assert process.returncode == 0
+        assert process.wait(60) == 0
 
 
 def test_a_named_pipe(tmp_path):
