@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, EmbeddingFile, check_output
-from labse_tf.files.sentences import read_lines
+from labse_tf.files.lines import read_lines
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.client import CONNECTIONS, RETRIES, TIMEOUT, EmbeddingClient
 from labse_tf.serving.templates import GRPC_PORT, NAME, REST_PORT

@@ -11,20 +11,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from labse_tf.commands.flags import MODEL_HELP
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output
-from labse_tf.files.sentences import (
-    ERRORS,
-    STDIN,
-    count_lines,
-    read_column,
-    read_field,
-    read_lines,
-)
+from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
+from labse_tf.files.sentences import read_column, read_field
 
 _COLUMNS = re.compile(r"\.(tsv|jsonl)(\.gz)?$")
 
 
-def add_encode(commands, model_help: str) -> None:
+def add_encode(commands) -> None:
     """Adds the command to the subparsers of `labse`."""
     parser = commands.add_parser("encode", help="embed the sentences of files")
     parser.add_argument(
@@ -33,7 +28,7 @@ def add_encode(commands, model_help: str) -> None:
         metavar="FILE",
         help="UTF-8, a sentence a line, plain or .gz; - for standard input",
     )
-    parser.add_argument("--model", required=True, help=model_help)
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument(
         "--output", required=True, help="NumPy file to write, [sentences, dim]; rows are appended "
         f"to OUTPUT{SUFFIX} until it is whole",

@@ -8,10 +8,12 @@ import shlex
 import sys
 import warnings
 
+from labse_tf.commands.flags import MODEL_HELP
+
 REPORT = "evaluate report"
 
 
-def add_evaluate(commands, model_help: str) -> None:
+def add_evaluate(commands) -> None:
     """Adds `evaluate` and `evaluate report` to the subparsers of `labse`."""
     parser = commands.add_parser(
         "evaluate",
@@ -20,7 +22,7 @@ def add_evaluate(commands, model_help: str) -> None:
         "as sts=DIR: a wrong one is answered with what belongs there and where to get it. "
         "A language or task that fails is listed at the end, and the exit status is 1.",
     )
-    parser.add_argument("model", metavar="MODEL", help=model_help)
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "benchmarks",
         nargs="+",
@@ -62,7 +64,7 @@ def add_evaluate(commands, model_help: str) -> None:
     report.set_defaults(run=_report)
 
 
-def joined(arguments: list[str]) -> list[str]:
+def join_report(arguments: list[str]) -> list[str]:
     """Arguments with "evaluate report" as the one command that it is."""
     if arguments[:2] == REPORT.split():
         return [REPORT, *arguments[2:]]
@@ -102,9 +104,9 @@ def _evaluate(flags: argparse.Namespace) -> None:
             "dim": model.dim,
             "seq_length": model.preprocessor.seq_length,
         },
-        command=shlex.join(["labse", *sys.argv[1:]]),
+        command=shlex.join(["labse", *flags.arguments]),
         output=flags.output,
-        show_figures=True,
+        show_metrics=True,
         show_progress=None,
     )
     if cut:

@@ -1,4 +1,4 @@
-"""Command lines from dataclasses: every default stands in one place, the dataclass."""
+"""What command lines share: flags of dataclasses, of models and of dtypes; how a program ends."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import argparse
 import dataclasses
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from labse_tf.training.preemption import Preempted
 
+MODEL_HELP = (
+    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, a .tar.gz, a "
+    "handle, the name of a repository"
+)
+
 
 def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = None) -> None:
     """Adds a flag for each field of a dataclass: its name, type, help and default.
+
+    So that every default stands in one place, the dataclass.
 
     Args:
         parser: is added to.
@@ -28,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = No
         options: dict[str, Any] = {
             "dest": field.name,
             "default": None if preset is not None else default,
-            "help": f"{text} (default: {default})".strip(),
+            "help": f"{text} (default: {str(default).replace('%', '%%')})".strip(),
         }
         if types[field.name] is bool:
             options["action"] = argparse.BooleanOptionalAction
@@ -44,10 +51,37 @@ def from_flags(flags: argparse.Namespace, dataclass: type) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def run_program(main: Callable[[list[str] | None], None]) -> None:
-    """Runs a program; what a user did wrong is one line on stderr and exit status 2."""
+def add_dtype_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a release's dtypes; `given_dtypes` reads them."""
+    parser.add_argument(
+        "--weights-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="half precision stores a release in half the space (default: that of --compute-dtype)",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        choices=("float32", "bfloat16"),
+        help="what the release computes in; its outputs are float32 (default: float32)",
+    )
+
+
+def given_dtypes(flags: argparse.Namespace) -> dict[str, str]:
+    """The dtypes that were given, by the names of `LaBSE.save`'s arguments."""
+    given = {name: getattr(flags, name) for name in ("weights_dtype", "compute_dtype")}
+    return {name: dtype for name, dtype in given.items() if dtype is not None}
+
+
+def run_program(
+    main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None
+) -> None:
+    """Runs a program; what a user did wrong is one line on stderr and exit status 2.
+
+    Args:
+        main: the program.
+        arguments: of its command line; None for those of the process.
+    """
     try:
-        main(None)
+        main(arguments)
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

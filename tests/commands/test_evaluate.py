@@ -1,37 +1,28 @@
-"""labse evaluate, as it is run: its output, its file, its exit status."""
+"""labse evaluate: its output, its file, its exit status."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tf_keras
 
 import labse_tf
 from labse_tf.commands.main import main
 from labse_tf.evaluation import Tatoeba
 from tests.planted import write
-from tests.programs.test_programs import labse
+from tests.running import call
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory, vocab_file, vocab_size):
-    tf_keras.utils.set_random_seed(0)
-    config = labse_tf.EncoderConfig(
-        vocab_size, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32
-    )
-    model = labse_tf.LaBSE(
-        labse_tf.Preprocessor(vocab_file, seq_length=16), labse_tf.Encoder(config)
-    )
-    path = tmp_path_factory.mktemp("evaluate") / "release"
-    model.save(path)
-    return path
+def evaluate(*arguments, **options):
+    return call(main, "evaluate", *arguments, **options)
 
 
 def test_figures_file_and_report(release, tmp_path):
     output = tmp_path / "a.json"
-    said = labse("evaluate", release, "tatoeba", "--languages", "tzl", "swg", "--output", output)
+    command = [str(release), "tatoeba", "--languages", "tzl", "swg", "--output", str(output)]
+    said = evaluate(*command)
     lines = said.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["tzl", "swg", "mean"]
     assert "Sentences were cut in 4 files; in the last: " in said
@@ -43,13 +34,13 @@ def test_figures_file_and_report(release, tmp_path):
     for code in ("tzl", "swg"):
         shown = f"accuracy {100 * expected[f'{code}/accuracy']:.1f} "
         assert any(f" {code} " in line and shown in line for line in lines)
-    assert results["command"].startswith(f"labse evaluate {release} tatoeba --languages tzl swg")
+    assert shlex.split(results["command"]) == ["labse", "evaluate", *command]
     assert results["model"]["name"] == str(release)
     assert results["model"]["fingerprint"].startswith("sha256:")
-    report = labse("evaluate", "report", output, "--output", tmp_path / "page")
+    report = evaluate("report", output, "--output", tmp_path / "page")
     assert report.split() == [f"{tmp_path / 'page'}.{end}" for end in ("html", "md", "png")]
     assert str(release) in (tmp_path / "page.html").read_text(encoding="utf-8")
-    again = labse("evaluate", "report", output, "--output", tmp_path / "page", status=2)
+    again = evaluate("report", output, "--output", tmp_path / "page", status=2)
     assert again.startswith("error: ") and "page.html" in again
 
 
@@ -57,18 +48,16 @@ def test_a_failure_is_listed_and_the_status_says_so(release, tmp_path):
     for code in ("eng", "deu", "fra"):
         write(tmp_path / f"{code}.txt", [f"{code} {i}" for i in range(3 - (code == "deu"))])
     output = tmp_path / "a.json"
-    said = labse("evaluate", release, f"retrieval={tmp_path}", "--output", output, status=1)
+    said = evaluate(release, f"retrieval={tmp_path}", "--output", output, status=1)
     assert said.strip().startswith("retrieval, deu: ") and "has 3 lines" in said
     (benchmark,) = json.loads(output.read_text(encoding="utf-8"))["benchmarks"]
     assert "fra/P@1 to eng" in benchmark["figures"] and list(benchmark["failures"]) == ["deu"]
 
 
-def test_what_is_wrong_is_said_before_the_model_is_read(tmp_path, monkeypatch, capsys):
+def test_what_is_wrong_is_said_before_the_model_is_read(tmp_path, capsys):
     def error(*arguments):
-        command = ["labse", "evaluate", tmp_path / "no-model", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
         with pytest.raises(SystemExit) as stopped:
-            main()
+            main(["evaluate", str(tmp_path / "no-model"), *map(str, arguments)])
         assert stopped.value.code == 2
         message = capsys.readouterr().err
         assert message.startswith("error: ") and message.count("\n") == 1

@@ -25,6 +25,7 @@ OTHERS = {
     "row_sparse": False,
     "ema_decay": 0.0,
     "min_score": -1.0,
+    "language_filter": "identified",
 }
 CONFIGS = [FineTuningConfig, PretrainingConfig, EncoderConfig, PreparationOptions]
 
