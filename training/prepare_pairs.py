@@ -16,7 +16,8 @@ from labse_tf.preparation.report import preparation_table
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.prepare_pairs",
-        description="Filters translation pairs by length, length ratio, language, duplicates, "
+        description="Filters translation pairs by length, length ratio, language (by script, or "
+        "with --language-filter identified by an identifier, extra `preparation`), duplicates, "
         "test sentences and, if asked, an existing model's score; writes what is left as shards, "
         "with counts.json of what was dropped and why. Give --pairs OUTPUT/*tfrecord* to training. "
         "Columns after the second are dropped.",

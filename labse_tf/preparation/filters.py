@@ -10,13 +10,11 @@ import functools
 import hashlib
 import os
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from labse_tf.data.texts import read_sentences
-from labse_tf.inference.model import LaBSE
 from labse_tf.tokenization.scripts import scripts_in, scripts_of
 
 Pair = tuple[str, str]
@@ -126,21 +124,6 @@ def at_most(per_source: int, per_target: int) -> Filter:
             yield kept
 
     return keep
-
-
-def of_score(model: LaBSE, lowest: float) -> Filter:
-    """The cosine of the sides' embeddings is at least `lowest`."""
-    return lambda pairs: cosines(model, pairs) >= lowest
-
-
-def cosines(model: LaBSE, pairs: list[Pair]) -> np.ndarray:
-    """Cosines of the sides, float32 [pairs]; of what is cut to `seq_length`, its beginning's."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* longer than `seq_length`")
-        source, target = (
-            model.encode([pair[side] for pair in pairs], show_progress=False) for side in (0, 1)
-        )
-    return np.einsum("ij,ij->i", source, target)
 
 
 def columns(texts: list[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ import math
 from labse_tf.preparation.shards import FORMATS
 
 ANY_SCORE = -1.0
+LANGUAGE_FILTERS = ("script", "identified")
 _MOST_SHARDS = 1000  # of a file; each is an open file
 
 
@@ -35,6 +36,15 @@ class PreparationOptions:
     min_script_share: float = _option(
         0.3, "least share of a side's letters that are of its language's scripts; 0: any"
     )
+    language_filter: str = _option(
+        LANGUAGE_FILTERS[0],
+        "how a side is found to be in another language: script, by its letters alone; identified, "
+        "by py3langid too (extra `preparation`), which tells French from Spanish",
+    )
+    language_odds: float = _option(
+        10.0,
+        "identified: how many times as likely another language may be, before a side is dropped",
+    )
     source_language: str = _option(
         "", "ISO 639 code of all sources; else it is read from a file's name, as in deu-eng.tsv.gz"
     )
@@ -61,6 +71,7 @@ class PreparationOptions:
             ("max_ratio", 1, infinite),
             ("ratio_smoothing", 0, infinite),
             ("min_script_share", 0, 1),
+            ("language_odds", 1, infinite),
             ("max_per_source", 0, infinite),
             ("max_per_target", 0, infinite),
             ("min_score", -1, 1),
@@ -74,6 +85,10 @@ class PreparationOptions:
                 )
         if not self.keep_best:
             raise ValueError("`keep_best` (=0) must be above 0: it would keep nothing.")
+        if self.language_filter not in LANGUAGE_FILTERS:
+            raise ValueError(
+                f"`language_filter` (={self.language_filter!r}) must be one of {LANGUAGE_FILTERS}."
+            )
         if self.format not in FORMATS:
             raise ValueError(f"`format` (={self.format!r}) must be one of {FORMATS}.")
         if self.min_score > ANY_SCORE and self.keep_best < 1:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from labse_tf.evaluation.fingerprint import fingerprint
@@ -22,7 +20,6 @@ from labse_tf.preparation.filters import (
     Pair,
     at_most,
     cleaned,
-    cosines,
     known_scripts,
     not_empty,
     not_identical,
@@ -30,13 +27,14 @@ from labse_tf.preparation.filters import (
     not_seen,
     of_length,
     of_ratio,
-    of_score,
     of_scripts,
     read_leakage_keys,
 )
+from labse_tf.preparation.identification import known_labels, of_languages
 from labse_tf.preparation.inputs import Input, find_inputs
 from labse_tf.preparation.options import ANY_SCORE, PreparationOptions
-from labse_tf.preparation.raw_pairs import BLOCK, read_raw_pairs
+from labse_tf.preparation.raw_pairs import read_raw_pairs
+from labse_tf.preparation.scoring import best_share, of_score
 from labse_tf.preparation.shards import ShardWriter
 from labse_tf.version import __version__
 
@@ -55,11 +53,11 @@ def prepare_pairs(
     """Filters translation pairs and writes them as shards that `labse_tf.read_pairs` reads.
 
     A pair is dropped by the first of these that it does not pass: a side is empty; the sides are
-    identical; length; length ratio; language, by script; a side is in a file of `exclude`; an equal
-    pair came before; its source or target is in as many pairs as allowed; score. The paper (arXiv
-    2007.01852, section 3.1) filters mined pairs with a scoring model, contrastive data selection,
-    at a threshold where annotators call 80% of what remains good translations. Here the score is
-    the cosine of the sides' embeddings by an earlier LaBSE.
+    identical; length; length ratio; language, by script and, if asked, by an identifier; a side is
+    in a file of `exclude`; an equal pair came before; its source or target is in as many pairs as
+    allowed; score. The paper (arXiv 2007.01852, section 3.1) filters mined pairs with a scoring
+    model, contrastive data selection, at a threshold where annotators call 80% of what remains good
+    translations. Here the score is the cosine of the sides' embeddings by an earlier LaBSE.
 
     Files are read once, in blocks of 8,192 pairs (with `keep_best` what passes the other filters
     lies on disk until all is scored). What grows in memory are 16-byte hashes of one language
@@ -83,6 +81,7 @@ def prepare_pairs(
     Raises:
         FileExistsError: `output` exists, and `overwrite` is False or it is something else.
         FileNotFoundError: a file does not exist.
+        ImportError: languages are to be identified, but the extra `preparation` is not installed.
         OSError: the output cannot be written.
         ValueError: a file is damaged, empty or holds something else than pairs (`file:line:`); two
             files' shards would have the same names; a model is missing, or not used; or no pair
@@ -159,6 +158,9 @@ def _filters(
     if options.min_script_share:
         scripts = [known_scripts(language) for language in languages]
         filters["language"] = of_scripts(scripts, options.min_script_share)
+    if options.language_filter == "identified":
+        labels = [known_labels(language) for language in languages]
+        filters["identification"] = of_languages(labels, options.language_odds)
     if excluded:
         filters["excluded"] = not_in(excluded)
     # After the exclusion, so that what is excluded does not count as a sentence's first pair.
@@ -197,7 +199,7 @@ def _prepare(
     blocks = passing()
     if options.keep_best < 1:
         spool = os.path.join(folder, "scored.unfinished")
-        blocks = _best(blocks, model, options.keep_best, spool, dropped)
+        blocks = best_share(blocks, model, options.keep_best, spool, dropped)
     with ShardWriter(
         folder,
         file.name,
@@ -208,37 +210,22 @@ def _prepare(
     ) as writer:
         for block in blocks:
             writer.write(block)
-    scripts = [known_scripts(language) for language in file.languages]
+    known = {"scripts": known_scripts}
+    if options.language_filter == "identified":
+        known["identified"] = known_labels
     return {
         "name": file.name,
         "inputs": {path: checksum(path) for path in file.paths},
         "languages": list(file.languages),
-        "scripts": [found and sorted(found) for found in scripts],
+        **{
+            name: [found and sorted(found) for found in map(find, file.languages)]
+            for name, find in known.items()
+        },
         "read": read,
         "dropped": dropped,
         "kept": sum(writer.counts.values()),
         "shards": writer.counts,
     }
-
-
-def _best(
-    blocks: Iterator[list[Pair]], model: LaBSE, share: float, spool: str, dropped: dict[str, int]
-) -> Iterator[list[Pair]]:
-    """The share of the pairs with the highest scores, in order; of equal ones the earlier."""
-    scores = [np.zeros(0, np.float32)]
-    with open(spool, "w+", encoding="utf-8", newline="\n") as file:
-        for block in blocks:
-            scores.append(cosines(model, block))
-            file.writelines(f"{source}\t{target}\n" for source, target in block)
-        ranks = np.argsort(-np.concatenate(scores), kind="stable")
-        keep = np.zeros(len(ranks), bool)
-        keep[ranks[: math.ceil(share * len(ranks))]] = True
-        dropped["score"] = int(len(keep) - keep.sum())
-        file.seek(0)
-        lines = itertools.compress(file, keep)
-        while block := list(itertools.islice(lines, BLOCK)):
-            yield [tuple(line.removesuffix("\n").split("\t")) for line in block]
-    os.remove(spool)
 
 
 def _dropped(counts: dict[str, Any]) -> str:

@@ -29,14 +29,12 @@ def preparation_table(counts: dict[str, Any]) -> list[str]:
     read, *dropped, kept = rows[-1][1:]
     shares = (f"{count / max(read, 1):.2%}" for count in (read, *dropped, kept))
     lines.append(line("", *shares))
-    if "language" in filters:
-        for side, name in enumerate(("sources", "targets")):
-            unknown = {
-                f["languages"][side] or "none given" for f in files if not f["scripts"][side]
-            }
+    for name, key, what in (
+        ("language", "scripts", "filtered by language, whose scripts are not known"),
+        ("identification", "identified", "identified, whose languages py3langid does not know"),
+    ):
+        for side, sentences in enumerate(("sources", "targets") if name in filters else ()):
+            unknown = {f["languages"][side] or "none given" for f in files if not f[key][side]}
             if unknown:
-                lines.append(
-                    f"{name} not filtered by language, whose scripts are not known: "
-                    + ", ".join(sorted(unknown))
-                )
+                lines.append(f"{sentences} not {what}: {', '.join(sorted(unknown))}")
     return lines
