@@ -1,10 +1,12 @@
 """The loss against closed forms; what replicas do with it is in test_replicas.py."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from labse_tf import AdditiveMarginRankingLoss, gather_across_replicas
 from labse_tf.losses.ranking import token_fingerprint
@@ -111,6 +113,21 @@ def test_cross_replica_context_is_refused():
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         with pytest.raises(RuntimeError, match="cross-replica context"):
             gather_across_replicas(X)
+
+
+def test_from_its_config():
+    defaults = {"margin": 0.3, "scale": 100.0, "bidirectional": True, "mask_duplicates": True}
+    assert AdditiveMarginRankingLoss().get_config() == defaults
+    loss = AdditiveMarginRankingLoss(0.1, 2.0, bidirectional=False, mask_duplicates=False)
+    again = AdditiveMarginRankingLoss.from_config(json.loads(json.dumps(loss.get_config())))
+    assert type(again) is AdditiveMarginRankingLoss
+    assert again.get_config() == loss.get_config() != defaults
+    assert float(again(X, Y)[0]) == float(loss(X, Y)[0])
+    # Under its registered name, in the configs of Keras objects that have one.
+    serialized = tf_keras.saving.serialize_keras_object(loss)
+    assert serialized["registered_name"] == "labse_tf>AdditiveMarginRankingLoss"
+    restored = tf_keras.saving.deserialize_keras_object(serialized)
+    assert restored.get_config() == loss.get_config()
 
 
 def test_bad_arguments():

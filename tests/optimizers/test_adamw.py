@@ -49,7 +49,7 @@ def test_every_row_in_every_step_is_dense_adamw():
         dense.apply_gradients([(expected[0], theirs)])
     before = ours.numpy()
     np.testing.assert_allclose(before, theirs, atol=1e-6)
-    sparse.settle()  # nothing is put off
+    sparse.settle()  # nothing is pending
     np.testing.assert_array_equal(ours, before)
 
 
@@ -87,6 +87,32 @@ def test_rows_that_come_and_go(graph):
     optimizer.settle()
     np.testing.assert_allclose(ours, value * waiting[:, None], atol=1e-5)
     np.testing.assert_allclose(optimizer.averages["table"], average, atol=1e-5)
+
+
+def test_the_two_clocks_of_a_row():
+    """The example of AdamW: row 0 occurs in steps 1 and 4 of 6, and row 1 in the others."""
+    ours = tf.Variable([[2.0], [1.0]], name="table")
+    optimizer = AdamW(0.1, weight_decay=0.1, ema_decay=0.9, tables=["table"])
+    one = tf.constant([2, 1])
+    expected = []
+    for step in range(1, 7):
+        row = int(step not in (1, 4))
+        gradient = tf.IndexedSlices([[1.0]], [row], one)
+        optimizer.apply_gradients([(gradient, ours)])
+        expected.append(ours.numpy()[0, 0])
+    # A constant gradient of 1 has bias-corrected moments of 1 by the row's own clock, whatever
+    # the run's: every step is 0.1, but for an epsilon of 1e-6 beside the uncorrected root.
+    first = 2 * 0.99 - 0.1
+    fourth = first * 0.99**3 - 0.1
+    np.testing.assert_allclose(expected, [first] * 3 + [fourth] * 3, rtol=1e-5)
+    average = 0.9 * 2 + 0.1 * first
+    average = 0.9**2 * average + (1 - 0.9**2) * first
+    average = 0.9 * average + 0.1 * fourth
+    np.testing.assert_allclose(optimizer.averages["table"][0, 0], average, rtol=1e-5)
+    optimizer.settle()
+    np.testing.assert_allclose(ours[0, 0], fourth * 0.99**2, rtol=1e-5)
+    average = 0.9**2 * average + (1 - 0.9**2) * fourth
+    np.testing.assert_allclose(optimizer.averages["table"][0, 0], average, rtol=1e-5)
 
 
 def test_an_average_of_dense_weights():

@@ -45,13 +45,14 @@ def test_from_its_config():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_saved_and_loaded(tmp_path):
+def test_saved_and_loaded(tmp_path, recwarn):
     model = dual_encoder()
     model.compile(AdamW(WarmupLinearDecay(0.1, 1, 5), 0.01))
     pairs = packed(), packed(seed=1)
     data = tf.data.Dataset.from_tensors(pairs)
     model.fit(data, verbose=0)
     model.save(tmp_path / "dual.keras")
+    assert not [w for w in recwarn if "not yet been built" in str(w.message)]
     loaded = tf_keras.models.load_model(tmp_path / "dual.keras")
     for ours, theirs in zip(loaded(pairs), model(pairs), strict=True):
         np.testing.assert_array_equal(ours, theirs)
