@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from labse_tf.training.run_directory import load_run
-from tests.programs.test_experiments import arguments, check_report, data, no_training
+from tests.programs.test_experiments import arguments, check_report, data, eagerly, no_training
 from training.experiments import comparison, growing, runs
 
-__all__ = ["data"]  # a fixture
+__all__ = ["data", "eagerly"]  # fixtures
 
 
-def test_growing(data, tmp_path, monkeypatch):
+def test_growing(eagerly, data, tmp_path, monkeypatch):
     """Steps of 1 s without layers and 2 s with one: 2 + 2 of them take as long as 3 of 2 s."""
     monkeypatch.setattr(growing, "_seconds_per_step", lambda _, layers, steps: 1.0 + layers)
     flags = arguments(data, tmp_path, "--steps", "4", "--stages", "0:50%,1:50%")

@@ -5,15 +5,14 @@ import json
 import re
 import statistics
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from labse_tf.data.pair_files import read_columns
 from labse_tf.training.run_directory import load_run
+from tests.fresh import fresh
 from training.experiments import (
     comparison,
     cross_replica,
@@ -23,7 +22,6 @@ from training.experiments import (
     runs,
 )
 
-ROOT = Path(__file__).parents[2]
 WORDS = "the cat sat on mat and saw a green apple with Tom near old trees".split()
 FLAGS = (
     "--languages deu,fra --max-pairs 60 --seq-length 16 --seeds 1 --steps 2 "
@@ -51,6 +49,14 @@ def data(tmp_path_factory):
             path = folder / "tatoeba" / f"tatoeba.{code}-eng.{side}"
             path.write_text("\n".join(texts) + "\n")
     return folder
+
+
+@pytest.fixture
+def eagerly():
+    """Runs of two steps: to trace a step takes longer than to take it."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def arguments(data, workdir, *more):
@@ -114,7 +120,7 @@ def no_training(*_, **__):
     raise AssertionError("a finished run was trained again")
 
 
-def test_margins(data, tmp_path, monkeypatch, capfd):
+def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
     margin.main(arguments(data, tmp_path, "--seeds", "2"))
     names = ["margin 0", "margin 0.3"]
     check_report(tmp_path, names, seeds=2)
@@ -168,7 +174,7 @@ def test_cross_replica(data, tmp_path, monkeypatch, mirrored):
         cross_replica.main(arguments(data, tmp_path / "3", "--replicas", "3"))
 
 
-def test_hard_negatives(data, tmp_path, monkeypatch):
+def test_hard_negatives(eagerly, data, tmp_path, monkeypatch):
     flags = arguments(data, tmp_path, "--first-steps", "3")
     hard_negatives.main(flags)
     names = ["no hard negatives", "one hard negative"]
@@ -193,7 +199,7 @@ def test_hard_negatives(data, tmp_path, monkeypatch):
     hard_negatives.main(flags)
 
 
-def test_pretraining(data, tmp_path, monkeypatch):
+def test_pretraining(eagerly, data, tmp_path, monkeypatch):
     flags = arguments(
         data, tmp_path, "--amounts", "20,100", "--pretraining-steps", "2",
         "--pretraining-batch-size", "4",
@@ -241,11 +247,8 @@ def test_what_is_refused(data, tmp_path, capsys):
 
 
 def test_from_a_shell(data, tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "training.experiments.margin", "--pairs", str(data / "tatoeba"),
-         "--workdir", str(tmp_path / "a")],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    folders = ["--pairs", data / "tatoeba", "--workdir", tmp_path / "a"]
+    process = fresh("-m", "training.experiments.margin", *folders)
     assert process.returncode == 2, process.stderr
     last = process.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and "none in common" in last

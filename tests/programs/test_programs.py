@@ -1,4 +1,7 @@
-"""The programs and the console script as a user runs them: vocabulary, training, export, labse."""
+"""The programs and the console script as a user runs them: vocabulary, training, export, labse.
+
+Each of them once in a process of its own; else in this one, which spares seconds.
+"""
 
 import gzip
 import json
@@ -12,6 +15,11 @@ import numpy as np
 import pytest
 
 import labse_tf
+from export import saved_model
+from labse_tf.commands.main import main as labse
+from tests.fresh import fresh
+from tests.running import call
+from training import dual_encoder, vocabulary
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "training" / "sample"
@@ -19,22 +27,11 @@ SHAPE = ["--num-layers", "0", "--hidden-size", "32", "--num-heads", "4", "--drop
 STEPS = ["--batch-size", "64", "--learning-rate", "5e-3", "--warmup-steps", "2", "--scale", "20"]
 
 
-def run(*command, status=0, stdin=None):
-    """stdout of a command that ends with `status`; else of stderr, its last line."""
-    process = subprocess.run(
-        [str(part) for part in command],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, input=stdin,
-    )  # fmt: skip
-    assert process.returncode == status, process.stderr[-3000:]
-    return process.stdout if status == 0 else process.stderr.strip().splitlines()[-1]
-
-
-def program(name, *arguments, status=0):
-    return run(sys.executable, "-m", name, *arguments, status=status)
-
-
-def labse(*arguments, **options):
-    return run(Path(sys.executable).parent / "labse", *arguments, **options)
+def program(*arguments):
+    """stdout of a program that ends well, in a process of its own."""
+    process = fresh(*arguments)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +45,21 @@ def line(tmp_path_factory):
     pairs = ["--pairs", folder / "fra-eng.tsv", folder / "rus-eng.tsv"]
     out = {"folder": folder, "pairs": pairs}
     out["vocabulary"] = program(
-        "training.vocabulary", *pairs, "--vocab-size", "900", "--output", folder / "vocab.txt"
-    )
+        "-m", "training.vocabulary", *pairs, "--vocab-size", "900", "--output",
+        folder / "vocab.txt",
+    )  # fmt: skip
     out["training"] = program(
-        "training.dual_encoder", *pairs, *SHAPE, *STEPS, "--workdir", folder / "0-layers",
+        "-m", "training.dual_encoder", *pairs, *SHAPE, *STEPS, "--workdir", folder / "0-layers",
         "--vocab", folder / "vocab.txt", "--cpu-replicas", "2", "--steps", "60",
         "--report-every", "20", "--seq-length", "20",
     )  # fmt: skip
-    program("export.saved_model", folder / "0-layers", folder / "untrained", "--step", "0")
-    out["export"] = program("export.saved_model", folder / "0-layers", folder / "model-0")
-    program(
-        "training.dual_encoder", *pairs, *STEPS, "--workdir", folder / "1-layer",
+    call(saved_model.main, folder / "0-layers", folder / "untrained", "--step", "0")
+    out["export"] = program("-m", "export.saved_model", folder / "0-layers", folder / "model-0")
+    out["growing"] = call(
+        dual_encoder.main, *pairs, *STEPS, "--workdir", folder / "1-layer",
         "--init", folder / "model-0", "--num-layers", "1", "--steps", "4",
     )  # fmt: skip
-    program("export.saved_model", folder / "1-layer", folder / "model")
+    call(saved_model.main, folder / "1-layer", folder / "model")
     return out
 
 
@@ -69,8 +67,8 @@ def test_vocabulary_program(line):
     size = len((line["folder"] / "vocab.txt").read_text(encoding="utf-8").splitlines())
     assert f"{size:,} pieces" in line["vocabulary"]
     assert "rus-eng.tsv" in line["vocabulary"]
-    again = program(
-        "training.vocabulary", *line["pairs"], "--vocab-size", "900",
+    again = call(
+        vocabulary.main, *line["pairs"], "--vocab-size", "900",
         "--output", line["folder"] / "vocab.txt", status=2,
     )  # fmt: skip
     assert again.startswith("error: ") and "vocab.txt" in again and "--overwrite" in again
@@ -115,8 +113,8 @@ def test_demonstration_without_labse_tf(line):
     rows = (line["folder"] / "rus-eng.tsv").read_text(encoding="utf-8").splitlines()[:40]
     held_out = line["folder"] / "rus-eng.heldout.tsv.gz"
     held_out.write_bytes(gzip.compress("\n".join(rows).encode()))
-    output = run(
-        sys.executable, ROOT / "export" / "demonstrate.py",
+    output = program(
+        ROOT / "export" / "demonstrate.py",
         f"before={line['folder'] / 'untrained'}", f"after={line['folder'] / 'model'}",
         "--heldout", held_out, "--rows", "40",
     )  # fmt: skip
@@ -135,17 +133,19 @@ def test_labse_encode_and_similarity(line, tmp_path):
     model = line["folder"] / "model"
     sentences = ["Tom is here.", "", "Где Том?"]
     (tmp_path / "s.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    output = labse("encode", tmp_path / "s.txt", "--model", model, "--output", tmp_path / "x.npy")
+    output = call(
+        labse, "encode", tmp_path / "s.txt", "--model", model, "--output", tmp_path / "x.npy"
+    )
     assert "float32 [3, 32]" in output
     loaded = labse_tf.load(model)
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), loaded.encode(sentences), atol=1e-6)
-    table = labse("similarity", f"@{tmp_path / 's.txt'}", "Tom", "--model", model)
+    table = call(labse, "similarity", f"@{tmp_path / 's.txt'}", "Tom", "--model", model)
     cosines = [[float(cell) for cell in row.split("\t")] for row in table.splitlines()]
     np.testing.assert_allclose(cosines, loaded.similarity(sentences, ["Tom"]), atol=6e-5)
     assert os.listdir(tmp_path) and not list(tmp_path.glob("*.unfinished"))
 
 
-def test_labse_encode_of_columns_fields_and_standard_input(line, tmp_path):
+def test_labse_encode_of_columns_and_fields(line, tmp_path):
     model = line["folder"] / "model"
     sentences = ["Tom is here.", "", "Где Том?", "C'est moi."]
     expected = labse_tf.load(model).encode(sentences)
@@ -155,10 +155,9 @@ def test_labse_encode_of_columns_fields_and_standard_input(line, tmp_path):
     jsonl = "".join(json.dumps({"text": s}) + "\n" for s in sentences)
     (tmp_path / "a.jsonl").write_text(jsonl)
 
-    def encode(output, *arguments, **options):
-        return labse(
-            "encode", *arguments, "--model", model, "--output", tmp_path / output, **options
-        )
+    def encode(output, *arguments, status=0):
+        output = ["--model", model, "--output", tmp_path / output]
+        return call(labse, "encode", *arguments, *output, status=status)
 
     files = [tmp_path / "1.tsv", tmp_path / "2.tsv.gz"]
     encode("1.npy", *files, "--column", "2")
@@ -166,11 +165,6 @@ def test_labse_encode_of_columns_fields_and_standard_input(line, tmp_path):
     output = encode("2.npy", tmp_path / "a.jsonl", "--field", "text", "--dtype", "float16")
     assert "float16 [4, 32]" in output
     np.testing.assert_allclose(np.load(tmp_path / "2.npy"), expected, atol=1e-3)
-    fast = ["--backend", "openvino", "--precision", "bfloat16"]
-    encode("3.npy", "-", *fast, stdin="\n".join(sentences))
-    cosines = np.sum(np.load(tmp_path / "3.npy") * expected, axis=1)
-    assert 0.9995 < cosines.min() < cosines.max() < 1 - 1e-7
-
     # A bad line, then mended: the rows before it are kept and not embedded again.
     (tmp_path / "a.jsonl").write_text(jsonl.replace('"text": "C', '"txt": "C'))
     message = encode("4.npy", tmp_path / "a.jsonl", "--field", "text", status=2)
@@ -193,9 +187,22 @@ def test_labse_encode_of_columns_fields_and_standard_input(line, tmp_path):
     assert not list(tmp_path.glob("*.unfinished"))
 
 
+def test_the_console_script_reads_standard_input(line, tmp_path):
+    model, sentences = line["folder"] / "model", ["Tom is here.", "", "Где Том?", "C'est moi."]
+    process = subprocess.run(
+        [Path(sys.executable).parent / "labse", "encode", "-", "--model", model,
+         "--output", tmp_path / "x.npy", "--backend", "openvino", "--precision", "bfloat16"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, input="\n".join(sentences),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "float32 [4, 32]" in process.stdout
+    cosines = np.sum(np.load(tmp_path / "x.npy") * labse_tf.load(model).encode(sentences), axis=1)
+    assert 0.9995 < cosines.min() < cosines.max() < 1 - 1e-7
+
+
 def test_exporting_in_bfloat16_says_what_it_costs(line, tmp_path):
-    output = program(
-        "export.saved_model", line["folder"] / "1-layer", tmp_path / "half",
+    output = call(
+        saved_model.main, line["folder"] / "1-layer", tmp_path / "half",
         "--compute-dtype", "bfloat16",
     )  # fmt: skip
     found = re.search(r"compute in bfloat16: cosine .* lowest ([\d.]+) \((\d,\d+) sent", output)
@@ -203,15 +210,15 @@ def test_exporting_in_bfloat16_says_what_it_costs(line, tmp_path):
 
 
 def test_exporting_as_two_modules(line, tmp_path):
-    program("export.saved_model", line["folder"] / "1-layer", tmp_path / "split", "--split")
+    call(saved_model.main, line["folder"] / "0-layers", tmp_path / "split", "--split")
     assert sorted(os.listdir(tmp_path / "split")) == ["encoder", "preprocessor"]
     sentences = ["Où est la gare ?", "Где вокзал?"]
     np.testing.assert_array_equal(
         labse_tf.load(tmp_path / "split" / "encoder").encode(sentences),
-        labse_tf.load(line["folder"] / "model").encode(sentences),
+        labse_tf.load(line["folder"] / "model-0").encode(sentences),
     )
-    message = program("export.saved_model", line["folder"] / "1-layer", tmp_path / "both",
-                      "--split", "--overwrite", status=2)  # fmt: skip
+    both = ["--split", "--overwrite"]
+    message = call(saved_model.main, line["folder"] / "0-layers", tmp_path, *both, status=2)
     assert "not allowed with" in message
 
 
@@ -219,28 +226,28 @@ def test_labse_errors(line, tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"good\nna\xefve\n")
     output = ["--output", tmp_path / "x.npy"]
     model = ["--model", line["folder"] / "model"]
-    message = labse("encode", tmp_path / "bad.txt", *model, *output, status=2)
+    message = call(labse, "encode", tmp_path / "bad.txt", *model, *output, status=2)
     assert message.startswith(f"error: {tmp_path / 'bad.txt'}:2: invalid UTF-8")
-    message = labse("encode", tmp_path / "absent.txt", *model, *output, status=2)
+    message = call(labse, "encode", tmp_path / "absent.txt", *model, *output, status=2)
     assert message.startswith("error: ") and "absent.txt" in message
-    message = labse("similarity", "a", "b", "--model", tmp_path, status=2)
+    message = call(labse, "similarity", "a", "b", "--model", tmp_path, status=2)
     assert message.startswith("error: ") and "no model that labse_tf knows" in message
     assert not (tmp_path / "x.npy").exists()
 
 
 def test_errors_of_the_programs(line, tmp_path):
     (tmp_path / "bad.tsv").write_text("a\tb\nalone\n")
-    message = program(
-        "training.vocabulary", "--pairs", tmp_path / "bad.tsv", "--vocab-size", "100",
+    message = call(
+        vocabulary.main, "--pairs", tmp_path / "bad.tsv", "--vocab-size", "100",
         "--output", tmp_path / "vocab.txt", status=2,
     )  # fmt: skip
     assert message.startswith(f"error: {tmp_path / 'bad.tsv'}:2:")
-    message = program("export.saved_model", line["folder"] / "0-layers", line["folder"] / "model",
-                      status=2)  # fmt: skip
+    run, release = line["folder"] / "0-layers", line["folder"] / "model"
+    message = call(saved_model.main, run, release, status=2)
     assert message.startswith("error: ") and "exists" in message
-    message = program("training.dual_encoder", *line["pairs"], "--workdir", tmp_path / "run",
-                      "--vocab", tmp_path / "absent.txt", status=2)  # fmt: skip
+    new = ["--workdir", tmp_path / "run", "--vocab", tmp_path / "absent.txt"]
+    message = call(dual_encoder.main, *line["pairs"], *new, status=2)
     assert message.startswith("error: ") and "absent.txt" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tsv"]
-    run_file = json.loads((line["folder"] / "0-layers" / "config.json").read_text())
+    run_file = json.loads((run / "config.json").read_text())
     assert run_file["settings"]["batch_size"] == 64
