@@ -17,13 +17,13 @@ from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRow
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
-from labse_tf.inference.windows import Windows, pass_over
+from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
 
-# How far an embedding may be from the same sentence's in an interrupted run's file, where it was
+# The distance that an embedding may have from its row in an interrupted run's file, which was
 # rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
-_SAME = {"float32": 2e-3, "bfloat16": 0.05}
+_RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05}
 
 
 class LaBSE:
@@ -140,7 +140,7 @@ class LaBSE:
                 rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
             try:
                 if rows.rows:
-                    pass_over(rows, sentences, windows, _SAME[precision])
+                    skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision])
                     bar.update(rows.rows)
                 for embeddings, too_long in windows.embed(sentences, batch_tokens, bar.update):
                     rows.append(embeddings)

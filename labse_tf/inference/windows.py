@@ -94,10 +94,10 @@ def _next_window(sentences: Iterator[bytes]) -> tuple[list[bytes], Exception | N
     return window, None
 
 
-def pass_over(
+def skip_embedded(
     rows: EmbeddingFile, sentences: Iterator[bytes], windows: Windows, tolerance: float
 ) -> None:
-    """Skips the sentences that have rows, if those are their embeddings as far as one sees.
+    """Skips the sentences that have rows, after a check of the first and the last of these.
 
     Args:
         rows: of an interrupted run, at least one.

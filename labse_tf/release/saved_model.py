@@ -50,7 +50,7 @@ def write_release(
         path: the directory to write.
         preprocessor: makes the token ids.
         encoder: embeds them.
-        overwrite: whether a release that stands at `path` is replaced.
+        overwrite: whether a release that is at `path` is replaced.
         weights_dtype: "float16" or "bfloat16" store the word embeddings and the kernels in half
             the space; `labse_tf.load` makes float32 weights of them, while `hub.load` keeps them
             as they are stored. None: "float32", or `compute_dtype` if that is "bfloat16".
@@ -63,8 +63,8 @@ def write_release(
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
         OSError: it could not be written, as on a full disk.
-        ValueError: `path` exists, `overwrite` is True, but it is no release; or a dtype is none
-            of these.
+        ValueError: `path` exists, `overwrite` is True, but it is not a release; or a dtype is
+            another one.
     """
     path = os.path.abspath(path)
     weights_dtype = _check_dtypes(weights_dtype, compute_dtype)
@@ -74,7 +74,7 @@ def write_release(
         if not is_release(path):
             raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
     with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
-        exported = _reading_its_own(preprocessor, assets)
+        exported = _with_vocabulary_as_asset(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
         root, signatures = release_root(exported, encoder, config_file, head)
@@ -110,7 +110,7 @@ def write_split(
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists. Choose another path.")
     with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
-        exported = _reading_its_own(preprocessor, assets)
+        exported = _with_vocabulary_as_asset(preprocessor, assets)
         config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
         for name, root in split_roots(exported, encoder, config_file, head).items():
@@ -129,9 +129,11 @@ def _check_dtypes(weights_dtype: str | None, compute_dtype: str) -> str:
     return weights_dtype
 
 
-def _reading_its_own(preprocessor: Preprocessor, folder: str) -> Preprocessor:
-    """A preprocessor that reads its vocabulary from a file in a folder when it is loaded."""
-    # Assets keep their file names, so the vocabulary and its reader are made anew under one.
+def _with_vocabulary_as_asset(preprocessor: Preprocessor, folder: str) -> Preprocessor:
+    """A preprocessor whose lookup table a SavedModel fills from an asset when it is loaded.
+
+    The asset's file is written to `folder`, since an asset keeps the name of its file.
+    """
     vocab_file = os.path.join(folder, VOCABULARY_FILE)
     shutil.copyfile(preprocessor.vocab_file, vocab_file)
     exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)

@@ -46,11 +46,12 @@ class EmbeddingClient:
             one from then on: embeddings of two versions should not be mixed.
         batch_size: the most sentences in a request; the server may refuse more than its own
             `max_batch_size`.
-        timeout: seconds for one attempt; over gRPC, for it and up to four repetitions of it that
-            are answered at once, as by a full queue.
-        retries: how often at least a request is repeated that found the server unreachable, its
-            queue full, the model loading, or no answer in time; after about 0.1 s, then twice as
-            long each time, at most 5 s. Over gRPC, a full queue above four is met five at a time.
+        timeout: seconds for an attempt; over gRPC, for an attempt and the up to four that gRPC
+            makes after one that is refused at once.
+        retries: how often a request is repeated that found the server unreachable, its queue full,
+            the model loading, or no answer in time; after about 0.1 s, then twice as long each
+            time, at most 5 s. gRPC makes up to five attempts at a time, so that more than four
+            repetitions may become up to four more.
         connections: the most requests at once.
         tls: for gRPC, whether the connection is encrypted.
 
@@ -122,7 +123,7 @@ class EmbeddingClient:
 
         Raises:
             ServingError: a subclass of it, for each reason another.
-            TypeError, ValueError: a sentence is no string, or not one that UTF-8 can hold.
+            TypeError, ValueError: a sentence is not a string, or not one that UTF-8 can hold.
         """
         rows = list(self.stream(sentences))
         return np.concatenate(rows) if rows else self._embed([b""])[:0]
@@ -162,11 +163,12 @@ class EmbeddingClient:
         return next((v.version for v in found if v.state == "AVAILABLE"), None)
 
     def _repeat(self, call):
-        """Repeats what the transports cannot.
+        """Calls until there is an answer, a failure that will not pass, or no retry left.
 
-        That is NOT_FOUND, if it means that the model is loading; and over gRPC what was not
-        answered in time, since the deadline is that of all attempts by its retryPolicy, and what
-        more repetitions were asked for than the four that this allows.
+        The transports repeat calls themselves. Repeated here is what their libraries cannot:
+        NOT_FOUND while the model is loading; and over gRPC, a call that was not answered in time,
+        since its deadline covers all attempts of the retryPolicy, and one for which the five
+        attempts that a retryPolicy may have were not enough.
         """
         attempts = 0
         while True:

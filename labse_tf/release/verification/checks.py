@@ -28,8 +28,8 @@ SERVED = {
     "RegexSplitWithOffsets",
     "WordpieceTokenizeWithOffsets",
 }
-SAME = 1e-5  # of two computations of one embedding, float32
-SAME_BFLOAT16 = 2e-2
+# The most that two computations of one embedding may differ by.
+TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 2e-2
 
 
 class Inspection(NamedTuple):
@@ -81,7 +81,7 @@ def require(condition: bool, found: str) -> None:
 def _tolerance(model: Inspection) -> float:
     config = model.facts.get("config")
     bfloat16 = isinstance(config, dict) and config.get("compute_dtype") == "bfloat16"
-    return SAME_BFLOAT16 if bfloat16 else SAME
+    return BFLOAT16_TOLERANCE if bfloat16 else TOLERANCE
 
 
 def _close(model: Inspection, a: np.ndarray, b: np.ndarray) -> str:
