@@ -45,14 +45,15 @@ def read(path, sentences):
     yield from named("serving_default", serve)
     yield from named("token_ids", model.signatures["token_ids"](**packed))
 
-    yield "layer", hub.KerasLayer(path)(sentences)
-    frozen, loose = keras_model(path, False), keras_model(path, True)
-    yield "frozen weights", len(frozen.layers[0].trainable_weights)
+    layer = hub.KerasLayer(path)
+    yield "layer", layer(sentences)
+    yield "frozen weights", len(keras_model(layer).layers[0].trainable_weights)
+    loose = keras_model(hub.KerasLayer(path, trainable=True))
     yield from trained("trained", loose, sentences)
     yield "layer/training", loose.layers[0](sentences, training=True)
     yield "layer/not training", loose.layers[0](sentences)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        mirrored = keras_model(path, True)
+        mirrored = keras_model(hub.KerasLayer(path, trainable=True))
     yield "mirrored/layer", mirrored.layers[0](sentences)
     yield from trained("mirrored", mirrored, sentences)
 
@@ -71,11 +72,11 @@ def named(name, tensors):
         yield f"{name}/{key}", tensor
 
 
-def keras_model(path, trainable):
+def keras_model(layer):
     model = tf_keras.Sequential(
         [
             tf_keras.Input([], dtype=tf.string),
-            hub.KerasLayer(path, trainable=trainable),
+            layer,
             tf_keras.layers.Dense(1, kernel_initializer="ones"),
         ]
     )

@@ -12,7 +12,6 @@ import glob
 import gzip
 import json
 import os
-import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -39,9 +38,8 @@ def main() -> None:
     release = parser.parse_args().release
     sentences = short_sentences()
     print(f"{release}, {len(sentences):,} sentences, one a request, {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as folder:
-        counts = [1, WARMUP, *(n for clients in CLIENTS for n in (clients, REQUESTS))]
-        process = serve(build(folder), release, "load", *counts, sentences=sentences)
+    counts = [1, WARMUP, *(n for clients in CLIENTS for n in (clients, REQUESTS))]
+    process = serve(build(), release, "load", *counts, sentences=sentences)
     if process.returncode:
         raise SystemExit(process.stderr.decode())
     warm, *measured = map(json.loads, process.stdout.decode().splitlines())

@@ -8,12 +8,7 @@ import tensorflow as tf
 
 import labse_tf
 from tests.conftest import SENTENCES
-from tests.models import SEQ_LENGTH, make_model
-
-
-@pytest.fixture(scope="module")
-def model(vocab_file, vocab_size):
-    return make_model(vocab_file, vocab_size)
+from tests.models import SEQ_LENGTH
 
 
 def alone(model, sentence):

@@ -44,15 +44,14 @@ def test_the_same_embeddings(vocab_file, vocab_size, changes):
     assert np.sum(half * expected, axis=1).min() > 0.9995
 
 
-def test_loaded(vocab_file, vocab_size, tmp_path):
-    model = make(vocab_file, vocab_size)
-    model.save(tmp_path / "model")
-    fast = labse_tf.load(tmp_path / "model", backend="openvino")
+@pytest.mark.filterwarnings("ignore:.*were cut")
+def test_loaded(model, release, tmp_path):
+    fast = labse_tf.load(release, backend="openvino")
     np.testing.assert_allclose(fast.encode(MANY), model.encode(MANY), atol=1e-5)
     np.testing.assert_allclose(
         fast.similarity(MANY[:2], MANY), model.similarity(MANY[:2], MANY), atol=1e-5
     )
-    half = labse_tf.load(tmp_path / "model", backend="openvino", precision="bfloat16")
+    half = labse_tf.load(release, backend="openvino", precision="bfloat16")
     np.testing.assert_array_equal(half.encode(MANY), fast.encode(MANY, precision="bfloat16"))
     with pytest.raises(ValueError, match="loaded to embed only"):
         labse_tf.fine_tune(fast, [], labse_tf.FineTuningConfig(), tmp_path / "run")

@@ -22,11 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*were cut")
 MANY = [f"{a} {b}".strip() for a in SENTENCES for b in ("", "the cat", "Tom green " * 4)]
 
 
-@pytest.fixture(scope="module")
-def model(vocab_file, vocab_size):
-    return make_model(vocab_file, vocab_size)
-
-
 @pytest.fixture
 def small_windows(monkeypatch):
     monkeypatch.setattr(windows_module, "WINDOW", 5)
@@ -49,6 +44,11 @@ def planned(lengths, batch_tokens):
     return batches
 
 
+plan = tf.function(
+    batching.plan, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)]
+)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(2, 128), max_size=300),
@@ -56,7 +56,7 @@ def planned(lengths, batch_tokens):
 )
 def test_plan_against_python(lengths, batch_tokens):
     lengths = sorted(lengths, reverse=True)
-    ends, widths = tf.function(batching.plan)(tf.constant(lengths, tf.int32), batch_tokens)
+    ends, widths = plan(tf.constant(lengths, tf.int32), batch_tokens)
     assert list(zip(ends.numpy(), widths.numpy(), strict=True)) == planned(lengths, batch_tokens)
 
 
@@ -134,9 +134,8 @@ def test_other_arithmetic_on_the_same_variables(model):
     assert (kernels.compute_dtype, weights_dtype_of(kernels)) == ("bfloat16", "bfloat16")
 
 
-def test_loaded_in_bfloat16(model, tmp_path):
-    model.save(tmp_path / "model")
-    half = labse_tf.load(tmp_path / "model", precision="bfloat16")
+def test_loaded_in_bfloat16(model, release, tmp_path):
+    half = labse_tf.load(release, precision="bfloat16")
     assert weights_dtype_of(half.encoder) == "bfloat16"
     cosines = np.sum(half.encode(MANY) * model.encode(MANY), axis=1)
     assert 0.9995 < cosines.min() < cosines.max() < 1 - 1e-7
@@ -150,9 +149,9 @@ def test_loaded_in_bfloat16(model, tmp_path):
     with pytest.raises(ValueError, match="loaded to embed only"):
         labse_tf.fine_tune(half, [], labse_tf.FineTuningConfig(), tmp_path / "run")
     with pytest.raises(ValueError, match=r"`precision` \(='int8'\)"):
-        labse_tf.load(tmp_path / "model", precision="int8")
+        labse_tf.load(release, precision="int8")
     with pytest.raises(ValueError, match=r"`backend` \(='onnx'\) must be .*'openvino'"):
-        labse_tf.load(tmp_path / "model", backend="onnx")
+        labse_tf.load(release, backend="onnx")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import weakref
@@ -20,6 +19,7 @@ from labse_tf import Encoder, EncoderConfig, Preprocessor
 from labse_tf.encoder.encoder import INPUTS
 from labse_tf.pretrained import hugging_face, safetensors_files
 from tests.conftest import SENTENCES
+from tests.fresh import fresh
 from tests.numpy_bert import bert, cls_pooled, mean_pooled, random_tensors
 
 WEIGHTS = "model.safetensors"
@@ -273,8 +273,8 @@ def test_vocabulary_of_tokenizer_json(bert_model, vocab_file, tmp_path):
     np.testing.assert_array_equal(preprocessor(SENTENCES)["input_word_ids"], expected)
     model = labse_tf.LaBSE(preprocessor, encoder)
     shutil.rmtree(folder)
-    model.save(tmp_path / "release")  # the vocabulary goes with it
-    saved = labse_tf.load(tmp_path / "release")
+    hugging_face.write(tmp_path / "written", preprocessor, encoder)  # the vocabulary goes with it
+    saved = labse_tf.load(tmp_path / "written")
     np.testing.assert_array_equal(saved.encode(SENTENCES), model.encode(SENTENCES))
     kept, gone = preprocessor.vocab_file, weakref.ref(preprocessor)
     assert os.path.isfile(kept)
@@ -564,7 +564,7 @@ def hub(bert_model, monkeypatch, tmp_path):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     template = "{endpoint}/{repo_id}/resolve/{revision}/{filename}"
@@ -729,8 +729,7 @@ else:
 
 def test_memory(tmp_path):
     def run(what):
-        command = [sys.executable, "-c", MEMORY, str(tmp_path), what]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = fresh("-c", MEMORY, tmp_path, what)
         assert done.returncode == 0, done.stderr[-3000:]
         return map(int, done.stdout.split())
 

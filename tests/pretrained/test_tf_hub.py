@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 import labse_tf
+from labse_tf.pretrained import hugging_face
 from tests import model_garden as garden
 from tests.conftest import SENTENCES
 
@@ -179,7 +180,7 @@ def test_an_archive(archive, hub_model, tmp_path, monkeypatch):
     # Of what was unpacked the vocabulary stays, as long as the model does.
     left = [p for p in tmp_path.glob("labse_tf-*/**/*") if p.is_file()]
     assert [str(p) for p in left] == [model.preprocessor.vocab_file]
-    model.save(tmp_path / "release")
+    hugging_face.write(tmp_path / "written", model.preprocessor, model.encoder)
     del model
     gc.collect()
     assert not list(tmp_path.glob("labse_tf-*"))

@@ -8,8 +8,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies
 
-from tests.models import make_model
-
 MARKS = "\u0301\u0308\u20dd\u200d\ufe0f"
 COMBINING = strategies.text(MARKS, min_size=1)
 SURROGATE = strategies.sampled_from([b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\xa0\xbd\xed\xb8\x80"])
@@ -25,10 +23,8 @@ ODD = strategies.one_of(
 
 
 @pytest.fixture(scope="module")
-def served(vocab_file, vocab_size, tmp_path_factory):
-    path = tmp_path_factory.mktemp("safety") / "release"
-    make_model(vocab_file, vocab_size).save(path)
-    return tf.saved_model.load(str(path))
+def served(release):
+    return tf.saved_model.load(str(release))
 
 
 def answer(served, sentences):

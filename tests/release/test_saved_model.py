@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import tensorflow as tf
 import labse_tf
 from labse_tf.release.saved_model import read_release
 from tests.conftest import SENTENCES
+from tests.fresh import fresh
 from tests.models import SEQ_LENGTH, make_model
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +24,8 @@ def seen(release, tmp_path_factory):
     """What tests/release_reader.py saw."""
     folder = tmp_path_factory.mktemp("seen")
     (folder / "sentences.json").write_text(json.dumps(LONGER))
-    command = [sys.executable, "-I", str(ROOT / "tests" / "release_reader.py")]
-    command += [str(release), str(folder / "sentences.json"), str(folder / "seen.npz")]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    files = [folder / "sentences.json", folder / "seen.npz"]
+    process = fresh("-I", ROOT / "tests" / "release_reader.py", release, *files, cwd=folder)
     assert process.returncode == 0, process.stderr[-4000:]
     with np.load(folder / "seen.npz") as results:
         return dict(results)
@@ -116,13 +114,21 @@ def test_many_sentences_in_one_call(release, model):
         packed = tf.reduce_sum(served(some) * direction)
         outputs = served.encoder(served.preprocessor(some))["default"]
         whole = tf.reduce_sum(tf.math.l2_normalize(outputs, axis=1) * direction)
-    for weight in served.trainable_variables:
-        pair = [tf.convert_to_tensor(tape.gradient(y, weight)) for y in (packed, whole)]
+    gradients = (tape.gradient(y, served.trainable_variables) for y in (packed, whole))
+    for weight, *pair in zip(served.trainable_variables, *gradients, strict=True):
+        pair = map(tf.convert_to_tensor, pair)
         np.testing.assert_allclose(*pair, atol=2e-4, err_msg=weight.name)
 
 
+@pytest.fixture(scope="module")
+def single_layer(vocab_file, vocab_size):
+    """For tests that write releases, which takes the longer the more layers there are."""
+    return make_model(vocab_file, vocab_size, num_layers=1)
+
+
 @pytest.mark.parametrize("weights_dtype", [None, "float32"])
-def test_computing_in_bfloat16(model, tmp_path, weights_dtype):
+def test_computing_in_bfloat16(single_layer, tmp_path, weights_dtype):
+    model = single_layer
     model.save(tmp_path / "half", compute_dtype="bfloat16", weights_dtype=weights_dtype)
     served = tf.saved_model.load(str(tmp_path / "half"))
     stored = weights_dtype or "bfloat16"
@@ -167,9 +173,11 @@ def test_load_gives_equal_outputs_and_trains(release, model):
     assert len(gradients) == len(model.encoder.weights) and None not in gradients
 
 
-def test_an_existing_path_is_not_overwritten_unasked(model, vocab_file, vocab_size, tmp_path):
-    model.save(tmp_path / "model")
-    other = make_model(vocab_file, vocab_size, seed=2)
+def test_an_existing_path_is_not_overwritten_unasked(
+    model, release, vocab_file, vocab_size, tmp_path
+):
+    shutil.copytree(release, tmp_path / "model")
+    other = make_model(vocab_file, vocab_size, num_layers=0)
     with pytest.raises(FileExistsError, match=str(tmp_path / "model")):
         other.save(tmp_path / "model")
     np.testing.assert_array_equal(
@@ -190,19 +198,19 @@ def test_only_a_release_is_overwritten(model, tmp_path):
     assert os.listdir(tmp_path / "thesis") == ["chapter-1.tex"]
 
 
-def test_an_interrupt_leaves_nothing(model, tmp_path, monkeypatch):
-    model.save(tmp_path / "model")
-    save = tf.saved_model.save
+def test_an_interrupt_leaves_nothing(model, release, vocab_file, vocab_size, tmp_path, monkeypatch):
+    shutil.copytree(release, tmp_path / "model")
+    other = make_model(vocab_file, vocab_size, num_layers=0)
 
-    def interrupted(*arguments):
-        save(*arguments)
+    def interrupted(root, path, signatures):
+        shutil.copytree(release, path, dirs_exist_ok=True)
         assert len(os.listdir(tmp_path)) == 2  # it was there, under another name
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tf.saved_model, "save", interrupted)
     for path, overwrite in (("new", False), ("model", True)):
         with pytest.raises(KeyboardInterrupt):
-            model.save(tmp_path / path, overwrite=overwrite)
+            other.save(tmp_path / path, overwrite=overwrite)
         assert os.listdir(tmp_path) == ["model"]
     np.testing.assert_array_equal(
         labse_tf.load(tmp_path / "model").encode(["a"]), model.encode(["a"])
@@ -212,16 +220,11 @@ def test_an_interrupt_leaves_nothing(model, tmp_path, monkeypatch):
 def test_a_full_disk_leaves_nothing(release, tmp_path):
     # No file above 20 kB: what a disk does that is full, seen from the process.
     code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
         "import labse_tf, sys; from labse_tf.commands.flags import run_program;"
         "run_program(lambda _: labse_tf.load(sys.argv[1]).save(sys.argv[2]))"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(release), str(tmp_path / "model")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
+    process = fresh("-c", code, release, tmp_path / "model")
     assert process.returncode == 2, process.stderr[-3000:]
     assert process.stderr.splitlines()[-1].startswith("error: ")
     assert str(tmp_path / "model") in process.stderr.splitlines()[-1]
@@ -229,7 +232,8 @@ def test_a_full_disk_leaves_nothing(release, tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("float16", 11), ("bfloat16", 8)])
-def test_half_the_space(model, release, tmp_path, dtype, bits):
+def test_half_the_space(single_layer, tmp_path, dtype, bits):
+    model = single_layer
     model.save(tmp_path / "half", weights_dtype=dtype)
     again = labse_tf.load(tmp_path / "half")
     numpy_dtype = tf.as_dtype(dtype).as_numpy_dtype
@@ -243,10 +247,6 @@ def test_half_the_space(model, release, tmp_path, dtype, bits):
         # Rounded to so many bits: wrong by 2^-bits of a number at most, but not by nothing.
         np.testing.assert_allclose(b, a, rtol=2.0**-bits, atol=1e-7)
         assert np.array_equal(a, b) != half
-    (data,) = (tmp_path / "half" / "variables").glob("*.data-*")
-    (whole,) = (release / "variables").glob("*.data-*")
-    graph = whole.stat().st_size - 4 * model.encoder.count_params()  # the rest of the file
-    assert abs(data.stat().st_size - graph - stored) < 100
     # The SavedModel computes from the stored weights, in float32.
     served = tf.saved_model.load(str(tmp_path / "half"))
     embeddings = served(tf.constant(LONGER))
@@ -259,6 +259,12 @@ def test_half_the_space(model, release, tmp_path, dtype, bits):
         again.encoder.weights, labse_tf.load(tmp_path / "whole").encoder.weights, strict=True
     ):
         np.testing.assert_array_equal(a, b)
+    half, whole = (
+        next((tmp_path / name / "variables").glob("*.data-*")).stat().st_size
+        for name in ("half", "whole")
+    )
+    graph = whole - 4 * model.encoder.count_params()  # the rest of the file
+    assert abs(half - graph - stored) < 100
 
 
 def test_an_unknown_dtype(model, tmp_path):
@@ -293,7 +299,7 @@ def test_what_is_no_release(release, tmp_path):
     ],
 )
 def test_a_release_that_disagrees_with_itself(release, tmp_path, change, said):
-    subprocess.run(["cp", "-r", str(release), str(tmp_path / "model")], check=True)
+    shutil.copytree(release, tmp_path / "model")
     config_file = tmp_path / "model" / "assets" / "labse.json"
     config_file.write_text(change(config_file.read_text()))
     with pytest.raises(ValueError, match=said) as error:
@@ -302,7 +308,7 @@ def test_a_release_that_disagrees_with_itself(release, tmp_path, change, said):
 
 
 def test_a_release_cut_short(release, tmp_path):
-    subprocess.run(["cp", "-r", str(release), str(tmp_path / "model")], check=True)
+    shutil.copytree(release, tmp_path / "model")
     (data,) = (tmp_path / "model" / "variables").glob("*.data-*")
     os.truncate(data, 5000)
     with pytest.raises(ValueError, match="Cannot read the weights"):

@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import labse_tf
 from labse_tf.release.saved_model import write_split
 from tests import model_garden as garden
 from tests.conftest import SENTENCES
+from tests.fresh import fresh
 
 ROOT = Path(__file__).parents[2]
 WIDTH = 24
@@ -22,11 +22,10 @@ LONGER = [*SENTENCES, "the cat " * 30, "x"]
 
 
 @pytest.fixture(scope="module")
-def theirs(vocab_file, vocab_size, tmp_path_factory):
+def theirs(hub_model, vocab_file, tmp_path_factory):
     """The Model Garden's encoder and preprocessor, as SavedModels for TF-Hub."""
     folder = tmp_path_factory.mktemp("theirs")
-    encoder = garden.make_encoder(garden.bert_config(vocab_size))
-    garden.export_for_tf_hub(encoder, vocab_file, folder / "encoder")
+    shutil.copytree(hub_model, folder / "encoder")
     export_tfhub_lib.export_preprocessing(
         str(folder / "preprocessor"),
         vocab_file=vocab_file,
@@ -51,9 +50,9 @@ def ours(theirs, vocab_file, tmp_path_factory):
 def seen(ours, tmp_path_factory):
     folder = tmp_path_factory.mktemp("seen")
     (folder / "sentences.json").write_text(json.dumps(LONGER))
-    command = [sys.executable, "-I", str(ROOT / "tests" / "consumers" / "tf_hub_samples.py")]
+    command = ["-I", ROOT / "tests" / "consumers" / "tf_hub_samples.py"]
     command += [ours / "encoder", ours / "preprocessor", "sentences.json", "seen.npz"]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    process = fresh(*command, cwd=folder)
     assert process.returncode == 0, process.stderr[-4000:]
     with np.load(folder / "seen.npz") as results:
         return dict(results)

@@ -48,14 +48,10 @@ def test_the_bytes_are_those_of_protocol_buffers(tmp_path):
         assert record == log.SerializeToString(deterministic=True)
 
 
-def test_a_release_has_them(tmp_path, vocab_file, vocab_size):
-    from tests.models import make_model
-
-    model = make_model(vocab_file, vocab_size)
-    model.save(tmp_path / "model")
-    served = tf.saved_model.load(str(tmp_path / "model"))
+def test_a_release_has_them(release, model):
+    served = tf.saved_model.load(str(release))
     answers = []
-    for request in requests(tmp_path / "model"):
+    for request in requests(release):
         inputs = {name: tf.constant(tf.make_ndarray(t)) for name, t in request.inputs.items()}
         answers.append(served.signatures[request.model_spec.signature_name](**inputs))
     assert [len(a["embeddings"]) for a in answers] == [*BATCH_SIZES, 1, 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import struct
@@ -15,6 +17,7 @@ import tensorflow as tf
 import tensorflow_text
 
 SOURCE = Path(__file__).with_name("serve.cc")
+BUILT = Path(__file__).parents[2] / "build" / "tests"
 
 
 def text_libraries() -> str:
@@ -23,19 +26,32 @@ def text_libraries() -> str:
     return ":".join(sorted(glob.glob(os.path.join(folder, "python", "ops", "*.so"))))
 
 
-def build(folder: str | os.PathLike) -> Path:
-    """Compiles and links the program; returns its path."""
+def build() -> Path:
+    """Compiles and links the program; returns its path.
+
+    It is built once for each source, compiler and TensorFlow; another process waits meanwhile.
+    """
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise FileNotFoundError("There is no C++ compiler (g++) to build tests/serving/serve.cc.")
-    program = Path(folder) / "serve"
     lib = tf.sysconfig.get_lib()
-    command = [compiler, "-O1", str(SOURCE), "-o", str(program), *tf.sysconfig.get_compile_flags()]
+    command = [compiler, "-O1", str(SOURCE), *tf.sysconfig.get_compile_flags()]
     command += ["-Wl,--no-as-needed", f"-L{lib}", f"-Wl,-rpath,{lib}"]
     command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", "-ldl", "-lpthread"]
-    process = subprocess.run(command, capture_output=True, text=True)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+    inputs = [SOURCE.read_text(), tf.version.GIT_VERSION, *command]
+    digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:16]
+    BUILT.mkdir(parents=True, exist_ok=True)
+    program = BUILT / f"serve-{digest}"
+    with open(BUILT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            unfinished = program.with_suffix(".unfinished")
+            process = subprocess.run(
+                [*command, "-o", str(unfinished)], capture_output=True, text=True
+            )
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+            unfinished.rename(program)
     return program
 
 

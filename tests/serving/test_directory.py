@@ -3,8 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -14,19 +12,14 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from export.serving import main
 from labse_tf.release.warmup import WARMUP_FILE
 from labse_tf.serving.directory import add_version
 from labse_tf.serving.templates import MARK
-from tests.models import make_model
+from tests.fresh import fresh
+from tests.running import call
 
 FILES = ["README.md", "batching_parameters.txt", "docker-compose.yml", "models.config"]
-
-
-@pytest.fixture(scope="module")
-def release(vocab_file, vocab_size, tmp_path_factory):
-    path = tmp_path_factory.mktemp("directory") / "release"
-    make_model(vocab_file, vocab_size).save(path)
-    return path
 
 
 def contents(folder):
@@ -46,10 +39,8 @@ def batching(path):
 
 
 def test_versions(release, tmp_path):
-    run = [sys.executable, "-m", "export.serving", release, tmp_path / "models"]
-    run += ["--batch-sizes", "1", "4", "6"]
-    process = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert process.stdout == f"{tmp_path / 'models' / 'labse' / '1'}\n"
+    printed = call(main, release, tmp_path / "models", "--batch-sizes", 1, 4, 6)
+    assert printed == f"{tmp_path / 'models' / 'labse' / '1'}\n"
     assert sorted(os.listdir(tmp_path / "models")) == sorted([*FILES, "labse"])
     first = contents(tmp_path / "models" / "labse" / "1")
     original = contents(release)
@@ -180,8 +171,7 @@ def test_batch_sizes_increase(release, tmp_path, sizes):
 
 
 def test_what_is_no_release(tmp_path):
-    run = [sys.executable, "-m", "export.serving", tmp_path, tmp_path / "models"]
-    process = subprocess.run(run, capture_output=True, text=True)
+    process = fresh("-m", "export.serving", tmp_path, tmp_path / "models")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith(f"error: {str(tmp_path)!r} is no release")
     assert os.listdir(tmp_path) == []

@@ -1,5 +1,6 @@
 """A release as TensorFlow Serving has it: the operations in it, and a C++ program that runs it."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -8,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_text
 
 import labse_tf
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.release.saved_model import write_split
 from labse_tf.release.warmup import WARMUP_FILE
 from tests.conftest import SENTENCES
-from tests.models import make_model
 from tests.serving.build import build, embed, serve
 
 LONGER = [*SENTENCES, "the cat " * 30, "x", "a\0b\nc", b"\xff\xfe \xed\xa0\x80 the"]
@@ -34,75 +35,78 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-with open(sys.argv[1] + "/saved_model.pb", "rb") as file:
-    (meta_graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
-library = meta_graph.graph_def.library.function
-nodes = [*meta_graph.graph_def.node, *(node for f in library for node in f.node_def)]
-ops = {node.op for node in nodes} - {f.signature.name for f in library}
-assert len(ops) > 20
-print(*(op for op in ops if op_def_registry.get(op) is None))
+for path in sys.argv[1:]:
+    with open(path + "/saved_model.pb", "rb") as file:
+        (meta_graph,) = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
+    library = meta_graph.graph_def.library.function
+    nodes = [*meta_graph.graph_def.node, *(node for f in library for node in f.node_def)]
+    ops = {node.op for node in nodes} - {f.signature.name for f in library}
+    assert len(ops) > 20
+    print(*(op for op in ops if op_def_registry.get(op) is None))
 """
 
 
 @pytest.fixture(scope="module")
-def model(vocab_file, vocab_size):
-    return make_model(vocab_file, vocab_size)
-
-
-@pytest.fixture(scope="module")
-def release(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("serving") / "release"
-    model.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
+def program():
     if not (shutil.which("g++") or shutil.which("clang++")):
         pytest.skip("needs a C++ compiler")
-    return build(tmp_path_factory.mktemp("program"))
+    return build()
 
 
-def foreign_ops(path):
-    process = subprocess.run(
-        [sys.executable, "-c", NOT_OF_TENSORFLOW, str(path)], capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
-    return {op.removeprefix("TFText>") for op in process.stdout.split()}
-
-
-def test_every_operation_is_linked_by_tensorflow_serving(model, release, vocab_file, tmp_path):
-    cased = foreign_ops(release)
-    assert {"RegexSplitWithOffsets", "WordpieceTokenizeWithOffsets"} <= cased <= SERVED
-    uncased = labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file, 24, lower_case=True), model.encoder)
-    uncased.save(tmp_path / "uncased")
-    assert cased < foreign_ops(tmp_path / "uncased") <= SERVED
-    write_split(tmp_path / "split", model.preprocessor, model.encoder)
-    assert foreign_ops(tmp_path / "split" / "encoder") == set()
-    assert foreign_ops(tmp_path / "split" / "preprocessor") == cased
-
-
-def test_an_operation_that_is_not_linked_is_noticed(tmp_path):
-    text = pytest.importorskip("tensorflow_text")
-    root = tf.train.Checkpoint()
-    root.trim = tf.function(
-        lambda x: text.RoundRobinTrimmer(3).trim([x])[0].flat_values,
+@pytest.fixture(scope="module")
+def foreign_ops(model, release, vocab_file, tmp_path_factory):
+    """The operations of SavedModels that TensorFlow alone does not have."""
+    folder = tmp_path_factory.mktemp("foreign")
+    config = dataclasses.replace(model.encoder.config, num_layers=0)
+    uncased = labse_tf.Preprocessor(vocab_file, 24, lower_case=True)
+    labse_tf.LaBSE(uncased, labse_tf.Encoder(config)).save(folder / "uncased")
+    write_split(folder / "split", model.preprocessor, model.encoder)
+    trimmer = tf.train.Checkpoint()
+    trimmer.trim = tf.function(
+        lambda x: tensorflow_text.RoundRobinTrimmer(3).trim([x])[0].flat_values,
         input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
     )
-    tf.saved_model.save(root, str(tmp_path / "trimmer"))
-    assert "RoundRobinTrim" in foreign_ops(tmp_path / "trimmer")
+    tf.saved_model.save(trimmer, str(folder / "trimmer"))
+    names = ("uncased", "split/encoder", "split/preprocessor", "trimmer")
+    paths = [release, *(folder / name for name in names)]
+    process = subprocess.run(
+        [sys.executable, "-c", NOT_OF_TENSORFLOW, *map(str, paths)], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    found = [line.split() for line in process.stdout.splitlines()]
+    return {
+        name: {op.removeprefix("TFText>") for op in ops}
+        for name, ops in zip(("cased", *names), found, strict=True)
+    }
 
 
-def test_equal_to_python(program, release, model):
-    expected = tf.saved_model.load(str(release))(tf.constant(LONGER)).numpy()
+def test_every_operation_is_linked_by_tensorflow_serving(foreign_ops):
+    cased = foreign_ops["cased"]
+    assert {"RegexSplitWithOffsets", "WordpieceTokenizeWithOffsets"} <= cased <= SERVED
+    assert cased < foreign_ops["uncased"] <= SERVED
+    assert foreign_ops["split/encoder"] == set()
+    assert foreign_ops["split/preprocessor"] == cased
+
+
+def test_an_operation_that_is_not_linked_is_noticed(foreign_ops):
+    assert "RoundRobinTrim" in foreign_ops["trimmer"]
+
+
+@pytest.fixture(scope="module")
+def served(release):
+    return tf.saved_model.load(str(release))
+
+
+def test_equal_to_python(program, release, served, model):
+    expected = served(tf.constant(LONGER)).numpy()
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
     (found,) = embed(program, release, LONGER)
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
     np.testing.assert_allclose(found[: len(SENTENCES)], model.encode(SENTENCES), atol=1e-6, rtol=0)
 
 
-def test_eight_threads_at_once(program, release):
-    expected = tf.saved_model.load(str(release))(tf.constant(LONGER * 10)).numpy()
+def test_eight_threads_at_once(program, release, served):
+    expected = served(tf.constant(LONGER * 10)).numpy()
     for found in embed(program, release, LONGER * 10, threads=8):
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
 
