@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from labse_tf.data.masking import Masking
-from labse_tf.data.monolingual import find_streams, read_packed
+from labse_tf.data.monolingual import find_streams, read_full_rows
 from labse_tf.data.pipeline import WIDTH_MULTIPLE, check_least, divide_batch, in_order
 from labse_tf.data.ranking_pairs import (
     DEFAULT_EXPONENT,
@@ -20,7 +20,7 @@ from labse_tf.data.sampling import key_of
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 DEFAULT_TLM_SHARE = 0.5
-Packed = dict[str, tf.Tensor]
+TokenIds = dict[str, tf.Tensor]  # input_word_ids, input_mask, input_type_ids, and more
 
 
 def read_masked(
@@ -44,14 +44,14 @@ def read_masked(
     Every file is read through once by the call itself, to check and to count it. Every batch has
     the same number of two kinds of sequences, both without language codes, as in the paper:
 
-    - MLM: `[CLS] sentence [SEP] sentence [SEP] ... [SEP]`, type 0, full to the last token and
-      nearly always of one language (see `labse_tf.data.monolingual.read_packed`). The [SEP] between
-      sentences is there because neighbours have nothing to do with each other.
+    - MLM: `[CLS] sentence [SEP] sentence [SEP] ... [SEP]`, type 0, without padding and nearly
+      always of one language (see `labse_tf.data.monolingual.read_full_rows`). Neighbouring
+      sentences are unrelated, which is why there is a [SEP] between them.
     - TLM: `[CLS] source [SEP] target [SEP]`, types 0 and 1, padded; what does not fit is cut.
 
     The order and the masks depend on `seed`, the files and the arguments alone: they are the same
-    in every process, every time that the dataset is iterated, and whatever `tf.random.set_seed`
-    was given. A sentence that comes again is masked anew.
+    in every process, every time that the dataset is iterated, whatever the global seed of
+    `tf.random.set_seed`. A sentence that comes again is masked anew.
 
     Args:
         text: for MLM: texts, a sentence a line, plain or `.gz`; or files of translation pairs,
@@ -67,7 +67,8 @@ def read_masked(
             sentences is drawn from in proportion to n**exponent.
         seed: of everything random, 0 or more.
         shuffle_buffer: lines held in memory to draw from, for each of `text` and `pairs`.
-        window: batches that text is packed for, and pairs are sorted for, together.
+        window: batches whose rows are cut from one draw of text, and whose pairs are sorted by
+            length together.
         static_width: whether batches of TLM alone are `seq_length` wide, as TPUs want it, and not
             as wide as their longest pair needs; those with MLM always are.
         skip: global batches that were consumed already: the dataset begins where one that was
@@ -112,7 +113,7 @@ def read_masked(
                 f"The text has {sentences} sentences, fewer than there are workers "
                 f"(={context.num_input_pipelines})."
             )
-        packed = read_packed(
+        full_rows = read_full_rows(
             streams,
             preprocessor,
             window * local_replicas * mlm,
@@ -121,8 +122,8 @@ def read_masked(
             windows_skipped=windows_skipped,
             **options,
         )
-        packed = packed.unbatch().batch(mlm, drop_remainder=True, num_parallel_calls=1)
-        parts.append(packed.skip(batches_skipped * local_replicas))
+        full_rows = full_rows.unbatch().batch(mlm, drop_remainder=True, num_parallel_calls=1)
+        parts.append(full_rows.skip(batches_skipped * local_replicas))
     if tlm:
         two_sides = read_pairs(
             pairs,
@@ -141,9 +142,9 @@ def read_masked(
 
     key = key_of(seed, "masks", context.input_pipeline_id)
 
-    def mask(number: tf.Tensor, *parts: Packed) -> Packed:
-        packed = {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
-        return masking(packed, tf.stack([key, number]))
+    def mask(number: tf.Tensor, *parts: TokenIds) -> TokenIds:
+        batch = {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+        return masking(batch, tf.stack([key, number]))
 
     numbers = tf.data.Dataset.counter(skip * local_replicas)
     dataset = tf.data.Dataset.zip(numbers, *parts).map(mask, tf.data.AUTOTUNE)
@@ -161,8 +162,10 @@ def _rows_of_share(tlm_share: float, replica_batch: int) -> int:
     return tlm
 
 
-def join_sides(sides: Sequence[Packed], preprocessor: Preprocessor, width: int | None) -> Packed:
-    """Packs the sources and targets of pairs, packed apart, into one sequence a pair.
+def join_sides(
+    sides: Sequence[TokenIds], preprocessor: Preprocessor, width: int | None
+) -> TokenIds:
+    """Packs the sources and the targets of pairs into one sequence per pair.
 
     Args:
         sides: two dicts of int32 [batch, widths], as of `read_pairs`.

@@ -1,4 +1,4 @@
-"""Monolingual text, read from texts and from the sides of translation pairs, packed into rows."""
+"""Monolingual text, from text files and sides of translation pairs, in rows without padding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT, SOURCES, TARGETS = "text", "sources", "targets"
 
 
 class Stream(NamedTuple):
-    """Text of one language, or what is taken for it.
+    """Text that is sampled as one language.
 
     Attributes:
         kind: lines of text, or the sources or targets of translation pairs.
@@ -109,7 +109,7 @@ def _count_and_sample(files: list[str], kind: str) -> tuple[int, list[str]]:
     return count, sample
 
 
-def read_packed(
+def read_full_rows(
     streams: list[Stream],
     preprocessor: Preprocessor,
     rows: int,
@@ -120,19 +120,28 @@ def read_packed(
     shuffle_buffer: int,
     windows_skipped: int,
 ) -> tf.data.Dataset:
-    """Windows of rows that are full of text, for ever.
+    """Endless windows of rows of text without padding, nearly every row of one language.
 
-    For each window as many sentences are drawn as fill it, and a little more (SLACK). They are
-    laid one after another, a [SEP] behind each, those of one stream together, in a circle; from a
-    random place on, the circle is cut into rows of `seq_length` - 2 tokens, which come in random
-    order. So no row has padding, nearly every row is of one language, and each sentence has the
-    same chance to be left out. (If a draw falls short, the first text of it comes twice.) What a
-    window holds is a function of its number: beginning at another one costs no reading.
+    For each window, sentences are drawn until they fill its rows on average, and 5% more (SLACK).
+    Their word pieces, a [SEP] after each sentence and the sentences of a stream together, form a
+    ring. From a random position the ring is cut into rows of `seq_length` - 2 tokens; what remains
+    is dropped, so that every sentence is as likely to be dropped. (A draw that is too short repeats
+    its beginning.) The rows come in random order, with [CLS] before and [SEP] after each.
+
+    Example, for 3 rows of `seq_length` 6, | for [SEP]. Drawn were "a b c", "d e" of one stream and
+    "x y", "z w v" of another:
+
+        ring                             a b c | d e | x y | z w v |    14 tokens
+        3 rows of 4 from position 5      e | x y    | z w v    | a b c    (| d is dropped)
+        a row of the result              [CLS] e | x y [SEP]
+
+    All that is random in a window is a function of its number, so that `windows_skipped` windows
+    are skipped without tokenizing them.
 
     Args:
         streams: what to read, see `find_streams`.
-        preprocessor: splits the sentences and packs the rows.
-        rows: of a window, of this pipeline.
+        preprocessor: splits the sentences into word pieces, and adds [CLS] and [SEP].
+        rows: in a window of this input pipeline.
         context: the pipeline's.
         exponent, seed, shuffle_buffer, windows_skipped: as of `sample_rows`.
 
@@ -159,19 +168,19 @@ def read_packed(
 
     key = key_of(seed, "rows of text", context.input_pipeline_id)
 
-    def pack(number, elements):
+    def fill_rows(number, elements):
         lines, index = elements
         order = tf.argsort(index, stable=True)
         index = tf.gather(index, order)
         pieces = preprocessor.word_pieces(sentences(tf.gather(lines, order), index))
         pieces = tf.ragged.boolean_mask(pieces, pieces.row_lengths() > 0)
         ends = tf.fill([pieces.nrows(), 1], preprocessor.end_id)
-        circle = tf.concat([pieces, ends], axis=1).values
-        length = tf.size(circle)
+        ring = tf.concat([pieces, ends], axis=1).values
+        length = tf.size(ring)
         draw = tf.random.stateless_uniform([rows + 1], [key, number], alg="philox")
         start = tf.cast(draw[0] * tf.cast(length, tf.float32), tf.int32)
         order = tf.argsort(draw[1:])[:, tf.newaxis] * room + tf.range(room)
-        text = tf.gather(circle, (start + order) % length)
+        text = tf.gather(ring, (start + order) % length)
         return preprocessor.pack([tf.RaggedTensor.from_tensor(text)], preprocessor.seq_length)
 
     lines = sample_rows(
@@ -186,7 +195,7 @@ def read_packed(
     )
     numbers = tf.data.Dataset.counter(windows_skipped)
     return tf.data.Dataset.zip(numbers, lines.batch(drawn, drop_remainder=True)).map(
-        pack, tf.data.AUTOTUNE
+        fill_rows, tf.data.AUTOTUNE
     )
 
 

@@ -1,4 +1,4 @@
-"""Files of translation pairs: their format by name, whether they are sound, what they hold.
+"""Files of translation pairs: their format by name, their validation, their pairs.
 
 Two formats, each plain or gzip:
 
@@ -43,7 +43,7 @@ def pair_format(path: str | os.PathLike) -> PairFormat:
     """The format that a file's name stands for.
 
     Raises:
-        ValueError: the name says nothing.
+        ValueError: the name has none of the known endings.
     """
     match = _NAME.search(os.fspath(path))
     if not match:
@@ -59,7 +59,7 @@ def common_format(paths: Iterable[str | os.PathLike]) -> PairFormat:
     """The format of all of the files.
 
     Raises:
-        ValueError: no files, a name that says nothing, or two that differ.
+        ValueError: there are no files, a name has none of the known endings, or two differ.
     """
     formats = {os.fspath(path): pair_format(path) for path in paths}
     if not formats:

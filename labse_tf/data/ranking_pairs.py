@@ -38,7 +38,7 @@ def read_pairs(
     skip: int = 0,
     input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Batches of translation pairs for translation ranking (arXiv 2007.01852, section 2), for ever.
+    """Endless batches of translation pairs for translation ranking (arXiv 2007.01852, section 2).
 
     Every file is read through once by the call itself, to check and to count it. Then:
 
@@ -49,7 +49,7 @@ def read_pairs(
       random order. So a batch is about as wide as its sentences, with little padding.
 
     The order depends on `seed`, the files and the arguments alone: it is the same in every process,
-    every time that the dataset is iterated, and whatever `tf.random.set_seed` was given.
+    every time that the dataset is iterated, whatever the global seed of `tf.random.set_seed`.
 
     Args:
         files: TSV or TFRecord, each plain or gzip (see `labse_tf.data.pair_files`), all alike. The

@@ -1,4 +1,4 @@
-"""Sampling over datasets that can be resumed: what is drawn is a function of the place alone."""
+"""Sampling over datasets that resumes anywhere: what is drawn is a function of its position."""
 
 from __future__ import annotations
 
@@ -17,10 +17,30 @@ def sample_rows(
     window_size: int,
     windows_skipped: int,
 ) -> tf.data.Dataset:
-    """The pipeline's part of each dataset, shuffled, repeated; one drawn for every next element.
+    """An endless dataset, each element of which is the next one of a dataset drawn at random.
 
-    Like `tf.data.Dataset.sample_from_datasets`, but what is drawn in a window is a function of the
-    window's number. So that skipping means counting draws, not reading all that was read.
+    Like `tf.data.Dataset.sample_from_datasets` over datasets that are shuffled anew every epoch,
+    but it resumes without reading what was consumed: which datasets a window of elements is drawn
+    from is a function of the seed and the window's number, the order of an epoch one of the seed
+    and the epoch's number.
+
+    Example: datasets of 4 and 2 rows, exponent 1, windows of 3 elements, of which 2 are skipped.
+
+        window 0 draws the datasets    0 0 1
+        window 1                       0 1 0    counted, not read: dataset 0 four times, 1 twice
+        dataset 0 goes on at           element 4 = 1 * 4 + 0: the first of its epoch 1
+        dataset 1                      element 2 = 1 * 2 + 0: likewise
+        the first element              of whichever dataset window 2 draws first
+
+    Args:
+        datasets: of rows.
+        counts: how many rows each has.
+        context: of the input pipeline, which reads every `num_input_pipelines`-th row.
+        exponent: a dataset of n rows is drawn in proportion to n**exponent.
+        seed: of all that is random.
+        shuffle_buffer: rows held in memory, divided among the datasets as the draws are.
+        window_size: elements drawn together.
+        windows_skipped: windows that were consumed already.
     """
     weights = np.exp(exponent * (np.log(counts) - np.log(max(counts))))
     weights /= weights.sum()
@@ -65,7 +85,7 @@ def sample_rows(
 def _endless(
     rows: tf.data.Dataset, count: int, buffer: int, key: int, drawn: int
 ) -> tf.data.Dataset:
-    """Epoch after epoch of `rows`, each in an order of its own, from element `drawn` on."""
+    """Epochs of `rows`, each in another order, without their first `drawn` elements."""
 
     def epoch(number):
         # tf.data mixes the global seed into every seed; here, in this function's graph, it is 1.

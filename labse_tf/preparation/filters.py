@@ -1,7 +1,7 @@
 """Filters of translation pairs: which pairs of a block stay.
 
-A filter is a function from a block, a list of (source, target), to as many booleans. Those that
-remember what they have seen are made anew for each language.
+A filter is a function from a block, a list of (source, target), to as many booleans. Filters that
+have a state (`not_seen`, `at_most`) are created once for each language pair.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `prepare_pairs` is given: which files are one, what they are called, of which languages."""
+"""The input files of `prepare_pairs`: shards grouped, their names and languages."""
 
 from __future__ import annotations
 

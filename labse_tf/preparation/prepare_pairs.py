@@ -59,9 +59,9 @@ def prepare_pairs(
     model, contrastive data selection, at a threshold where annotators call 80% of what remains good
     translations. Here the score is the cosine of the sides' embeddings by an earlier LaBSE.
 
-    Files are read once, in blocks of 8,192 pairs (with `keep_best` what passes the other filters
-    lies on disk until all is scored). What grows in memory are 16-byte hashes of one language
-    pair's pairs, about 100 bytes each, and of its sources and targets, if those are limited.
+    Files are read once, in blocks of 8,192 pairs; with `keep_best`, what passes the other filters
+    is stored on disk until all of it is scored. Memory grows with the hashes of one language pair's
+    pairs, about 100 bytes each, and of its sources and targets, if those are limited.
 
     Args:
         files: pairs, TSV or TFRecord, plain or gzip (see `labse_tf.data.pair_files`); shards of one

@@ -1,4 +1,4 @@
-"""Translation pairs as they come: empty sides are read, and not refused."""
+"""Unfiltered translation pairs: empty sides are returned, not refused."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """training/sample holds what its README says, and nothing held out is trained on."""
 
+import functools
 import gzip
 import re
 import unicodedata
@@ -21,6 +22,7 @@ def files():
     return {(code, part): read(code, part) for code in CODES for part in ("train", "heldout")}
 
 
+@functools.cache
 def words(sentence):
     """A sentence without case, punctuation and spaces; its own rule, not draw.py's."""
     folded = unicodedata.normalize("NFKC", sentence).casefold()

@@ -240,7 +240,8 @@ def assert_all_kinds(tokens, packed_ids):
     assert (last == tokens.index("[SEP]")).sum() > rows / 100
 
 
-def test_ids_of_every_sample_sentence(make_sides):
+def test_ids_of_every_sample_word(make_sides):
+    """Every held-out sentence, and every word with the punctuation that touches it."""
     preprocessor, reference = make_sides(True, False)
 
     # Both in one function, so that they run side by side.
@@ -248,12 +249,25 @@ def test_ids_of_every_sample_sentence(make_sides):
     def pack(sentences):
         return preprocessor(sentences), reference(sentences)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def split(words):
+        return preprocessor.tokenize(words), reference.tokenize(words)
+
     packed_ids = []
-    for sentences in read_sample("*.tsv.gz"):
+    for sentences in read_sample("*.heldout.tsv.gz"):
         got, expected = pack(tf.constant(sentences))
         assert_same(got, expected, sentences)
         packed_ids.append(got["input_word_ids"].numpy())
     assert_all_kinds(make_vocabulary(True), packed_ids)
+    sentences = itertools.chain.from_iterable(read_sample("*.train.tsv.gz"))
+    words = list(dict.fromkeys(itertools.chain.from_iterable(map(str.split, sentences))))
+    assert len(words) > 100_000
+    got, expected = split(tf.constant(words))
+    assert np.array_equal(got.flat_values, expected.flat_values)
+    for got_splits, expected_splits in zip(
+        got.nested_row_splits, expected.nested_row_splits, strict=True
+    ):
+        assert np.array_equal(got_splits, expected_splits)
 
 
 def test_ids_of_sample_pairs_lower_cased(make_sides):
