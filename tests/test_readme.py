@@ -43,7 +43,7 @@ def server(release, tmp_path_factory):
 @pytest.mark.parametrize("page", pages(), ids=str)
 def test_code_runs(page, release, server, tmp_path, monkeypatch):
     write_inputs(tmp_path, release)
-    sandbox = Sandbox(tmp_path, server, monkeypatch, on_root=page == README)
+    sandbox = Sandbox(tmp_path, server, monkeypatch, page)
     if before := BEFORE.get(str(page)):
         sandbox.shell(before)
     for block in blocks(page):
@@ -170,7 +170,7 @@ def test_nothing_is_overlooked(tmp_path):
     [
         ("python -m export.absent x", "No module named 'export.absent'"),
         ("labse encode a --no-such-flag", "unrecognized arguments|required: --model"),
-        ("python -m training.dual_encoder --init release --pairs x --workdir r --margin -1",
+        ("python -m training.dual_encoder --pairs x --init release --workdir r --margin -1",
          r"`margin` \(=-1.0\) must be"),
         ("git status now", "cannot run this; nor is it in"),
         ("false | cat", "status 1"),
@@ -179,4 +179,4 @@ def test_nothing_is_overlooked(tmp_path):
 )  # fmt: skip
 def test_what_does_not_run_fails(command, message, tmp_path, monkeypatch, server):
     with pytest.raises(AssertionError, match=message):
-        Sandbox(tmp_path, server, monkeypatch).shell(command)
+        Sandbox(tmp_path, server, monkeypatch, README).shell(command)

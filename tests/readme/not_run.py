@@ -67,9 +67,9 @@ RUN_ON_ITS_PAGE = (
 )
 
 
-def how(command: str, on_root: bool) -> str:
-    """How to run a command: "run", "parse", or "skip"."""
+def how(command: str, page: str) -> str:
+    """How to run a command of a page: "run", "parse", or "skip"."""
     for entry in NOT_RUN:
         if command.startswith(entry.begins):
             return "parse" if entry.parsed else "skip"
-    return "parse" if on_root and command.startswith(RUN_ON_ITS_PAGE) else "run"
+    return "parse" if page == "README.md" and command.startswith(RUN_ON_ITS_PAGE) else "run"

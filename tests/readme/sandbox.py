@@ -25,6 +25,7 @@ from tests.readme.shrinking import smaller_config, smaller_flags
 from tests.running import run
 
 ADDRESSES = {"http://localhost:8501": "rest", "localhost:8500": "grpc"}
+EXPORT = "export/README.md"  # where releases are exported, without further flags
 _WITHOUT_LABSE_TF = "import sys; sys.modules['labse_tf'] = None\n"
 
 
@@ -35,12 +36,12 @@ class Sandbox:
         folder: to run in, with the files that the page takes for granted.
         server: a tests.serving.model_server.ModelServer, in place of one on the usual ports.
         monkeypatch: pytest's.
-        on_root: whether the page is the root's.
+        page: relative to the root.
     """
 
-    def __init__(self, folder: Path, server, monkeypatch, on_root: bool = False):
+    def __init__(self, folder: Path, server, monkeypatch, page: Path):
         self._folder, self._server, self._monkeypatch = folder, server, monkeypatch
-        self._on_root, self._exported = on_root, False
+        self._page = str(page)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(subprocess, "run", _forked_instead(subprocess.run))
 
@@ -75,7 +76,7 @@ class Sandbox:
     def _answer(self, request: Request) -> Answer:
         """What the program that bash would start answers."""
         command = shlex.join(request.words)
-        way = how(command, self._on_root)
+        way = how(command, self._page)
         if way == "skip":
             return 0, "", ""
         with self._monkeypatch.context() as patch, tempfile.TemporaryFile() as stdin:
@@ -96,12 +97,11 @@ class Sandbox:
         match words:
             case ["labse", *arguments]:
                 return run(importlib.import_module("labse_tf.commands.main").main, *arguments)
-            case ["python", "-m", "export.saved_model", _, release] if self._exported:
-                # One a page is enough, which takes seconds: a copy of another takes its place.
+            case ["python", "-m", "export.saved_model", _, release] if self._page != EXPORT:
+                # That takes seconds: a copy of another takes its place.
                 shutil.copytree(self._folder / "release", release)
                 return subprocess.CompletedProcess(words, 0, "", "")
             case ["python", "-m", module, *arguments]:
-                self._exported |= module == "export.saved_model"
                 return run(importlib.import_module(module).main, *arguments)
             case ["python", "-c", *arguments]:
                 return fresh("-c", *arguments, cwd=os.getcwd())
@@ -132,7 +132,9 @@ def _forked_instead(run_process):
     def run_or_fork(command, *arguments, **options):
         if command[0] != sys.executable:
             return run_process(command, *arguments, **options)
-        return fresh(*command[1:], cwd=options.get("cwd") or os.getcwd())
+        options_end = 3 if command[1] == "-X" else 1  # -X utf8
+        cwd, environment = options.get("cwd") or os.getcwd(), options.get("env")
+        return fresh(*command[options_end:], cwd=cwd, env=environment)
 
     return run_or_fork
 

@@ -83,7 +83,7 @@ def run_shell(
                 request[0].send(answer(request[1]))
                 request[0].close()
             ending.join()
-    assert process.returncode == 0, f"status {process.returncode}\n{commands}\n{outputs[1][-3000:]}"
+    assert process.returncode == 0, f"status {process.returncode}: {outputs[1][-3000:]}"
     return outputs[0]
 
 

@@ -48,7 +48,8 @@ def smaller_flags(flags: argparse.Namespace) -> argparse.Namespace:
         )
         small |= ENCODER
     if stages := given.get("stages"):
-        depths = [stage.partition(":")[0] for stage in stages.split(",")][:2]
+        most = 1 if "mask_rate" in given else 2  # pre-training begins slowly
+        depths = [stage.partition(":")[0] for stage in stages.split(",")][:most]
         small["stages"] = ",".join(f"{depth}:{100 // len(depths)}%" for depth in depths)
         small.pop("num_layers", None)
     if given.get("held_out"):
