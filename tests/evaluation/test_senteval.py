@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from labse_tf.evaluation import SentEval
 from labse_tf.evaluation.benchmarks import classification
 from labse_tf.evaluation.benchmarks.senteval_files import read_task
-from labse_tf.evaluation.observer import Watch
+from labse_tf.evaluation.observer import Observer
 from tests.planted import by_hash, write
 
 
@@ -86,6 +86,12 @@ def test_validation_split_step_by_step():
     best = int(np.argmax(np.round(100 * np.array(scores), 2)))
     expected = (models[best].score(*test), scores[best])
     assert classification.with_validation(train, validation, test) == pytest.approx(expected)
+
+
+def test_strengths_of_equal_accuracy_in_percent_of_two_digits():
+    scores = np.array([0.5, 0.70002, 0.70004, 0.70006])
+    assert classification._best_strength({"mean_test_score": scores[:3]}) == 1
+    assert classification._best_strength({"mean_test_score": scores}) == 3
 
 
 WORDS = ("awful", "splendid")
@@ -172,7 +178,7 @@ def test_the_original_layout_reads_the_same(tmp_path):
     def task(name):
         return {
             split: (list(map(list, zip(*examples.sentences))), examples.labels.tolist())
-            for split, examples in read_task(str(old), name, Watch()).items()
+            for split, examples in read_task(str(old), name, Observer()).items()
         }
 
     for name in ("MR", "CR", "SUBJ", "MPQA"):
@@ -202,6 +208,10 @@ def test_bad_input(tmp_path):
     write(tmp_path / "rt-polarity.all", ["0 a", "0 b", "1 c"])
     with pytest.raises(ValueError, match=r"10 folds need as many .* has only 1"):
         SentEval(tasks=("MR",))(by_hash, tmp_path)
+    # Enough for the outer folds, but not for those that choose the regularisation.
+    write(tmp_path / "rt-polarity.all", [f"{i % 2} film {i}" for i in range(6)])
+    with pytest.raises(ValueError, match=r"3 folds need as many .* has only 2"):
+        SentEval(tasks=("MR",), folds=3)(by_hash, tmp_path)
     write(tmp_path / "rt-polarity.all", [])
     with pytest.raises(ValueError, match="there is nothing in 'all'"):
         SentEval(tasks=("MR",))(by_hash, tmp_path)

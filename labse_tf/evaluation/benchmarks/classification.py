@@ -1,18 +1,18 @@
-"""SentEval's protocols: logistic regression whose strength is chosen on other data.
+"""SentEval's protocols: logistic regression whose regularisation is chosen by grid search.
 
 As https://github.com/facebookresearch/SentEval (senteval/tools/validation.py): the same strengths,
 folds and seed, and the choice by accuracies in percent rounded to two digits, the first of equal
-ones. The solver is another, since scikit-learn's default has changed since: fits go on from the
-weaker regularisation's and are carried to convergence.
+ones. The solver is another, since scikit-learn's default has changed since: Newton's method, with a
+tolerance so small that accuracies do not depend on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold, cross_validate
 
 SEED = 1111
 # Inverse strengths C: with a validation split or nested folds, and with folds of the training set.
@@ -27,57 +27,75 @@ def nested_folds(data: Data, folds: int = 10) -> tuple[float, float]:
 
     Returns:
         Means over the folds of the test accuracy, and of the chosen validation accuracy.
+
+    Raises:
+        ValueError: a class has fewer rows than there are folds, or than there are inner folds.
     """
-    accuracies = []
-    for train, test in _folds(data, folds):
-        strength, validation = _choose(_folds(train, folds), STRENGTHS)
-        accuracies.append((_fitted(train, strength).score(*test), validation))
-    return tuple(np.mean(accuracies, axis=0).tolist())
+    found = cross_validate(
+        _search(STRENGTHS, _Folds(folds)),
+        *_float64(data),
+        cv=_Folds(folds),
+        return_estimator=True,
+        error_score="raise",
+    )
+    validation = np.mean([_validation_accuracy(fitted) for fitted in found["estimator"]])
+    return float(np.mean(found["test_score"])), float(validation)
 
 
 def folds_of_training(train: Data, test: Data, folds: int = 10) -> tuple[np.ndarray, float]:
-    """Predicted labels of the test set, and the accuracy on the folds that chose the strength."""
-    strength, validation = _choose(_folds(train, folds), FOLD_STRENGTHS)
-    return _fitted(train, strength).predict(test[0]), validation
+    """Predicted labels of the test set, and the accuracy on the folds that chose the strength.
+
+    Raises:
+        ValueError: a class has fewer rows than there are folds.
+    """
+    search = _search(FOLD_STRENGTHS, _Folds(folds)).fit(*_float64(train))
+    return search.predict(_float64(test)[0]), _validation_accuracy(search)
 
 
 def with_validation(train: Data, validation: Data, test: Data) -> tuple[float, float]:
     """Accuracy on the test set, and on the validation set that chose the strength."""
-    strength, accuracy = _choose([(train, validation)], STRENGTHS)
-    return _fitted(train, strength).score(*test), accuracy
+    train, validation, test = map(_float64, (train, validation, test))
+    both = [np.concatenate(parts) for parts in zip(train, validation)]
+    split = PredefinedSplit(np.repeat([-1, 0], [len(train[1]), len(validation[1])]))
+    search = _search(STRENGTHS, split).fit(*both)
+    # The search's own model has seen the validation set, which SentEval's has not.
+    model = search.best_estimator_.fit(*train)
+    return model.score(*test), _validation_accuracy(search)
 
 
-def _folds(data: Data, folds: int) -> Iterable[tuple[Data, Data]]:
+class _Folds(StratifiedKFold):
+    """SentEval's folds; ValueError, where scikit-learn warns, if one would lack a class."""
+
+    def __init__(self, n_splits: int):
+        super().__init__(n_splits, shuffle=True, random_state=SEED)
+
+    def split(self, X, y, groups=None):
+        smallest = np.unique(y, return_counts=True)[1].min()
+        if smallest < self.n_splits:
+            raise ValueError(
+                f"{self.n_splits} folds need as many sentences of every class, but one has only "
+                f"{smallest}."
+            )
+        return super().split(X, y, groups)
+
+
+def _float64(data: Data) -> Data:
+    """In float32 the solver's line search cannot reach its tolerance."""
     features, labels = data
-    smallest = np.unique(labels, return_counts=True)[1].min()
-    if smallest < folds:
-        raise ValueError(
-            f"{folds} folds need as many sentences of every class, but one has only {smallest}."
-        )
-    split = StratifiedKFold(n_splits=folds, shuffle=True, random_state=SEED)
-    for train, test in split.split(features, labels):
-        yield (features[train], labels[train]), (features[test], labels[test])
+    return features.astype(np.float64), labels
 
 
-def _choose(splits: Iterable[tuple[Data, Data]], strengths: Sequence[float]) -> tuple[float, float]:
-    """The strength of the best mean accuracy over splits, and that."""
-    accuracies = []
-    for train, validation in splits:
-        model = _model(train)
-        accuracies.append([])
-        for strength in strengths:
-            model.set_params(C=strength).fit(*train)
-            accuracies[-1].append(model.score(*validation))
-    means = np.mean(accuracies, axis=0)
-    best = int(np.argmax(np.round(100 * means, 2)))
-    return strengths[best], float(means[best])
+def _search(strengths: tuple[float, ...], splits) -> GridSearchCV:
+    model = LogisticRegression(solver="newton-cg", tol=1e-8, max_iter=1000)
+    return GridSearchCV(
+        model, {"C": strengths}, cv=splits, refit=_best_strength, error_score="raise"
+    )
 
 
-def _fitted(train: Data, strength: float) -> LogisticRegression:
-    return _model(train).set_params(C=strength).fit(*train)
+def _best_strength(results: Mapping[str, np.ndarray]) -> int:
+    """The index of the strength that SentEval chooses, in GridSearchCV's `cv_results_`."""
+    return int(np.argmax(np.round(100 * results["mean_test_score"], 2)))
 
 
-def _model(train: Data) -> LogisticRegression:
-    # Newton's method converges in a few steps, but its matrix grows with the classes' square.
-    solver = "newton-cholesky" if len(np.unique(train[1])) == 2 else "lbfgs"
-    return LogisticRegression(solver=solver, warm_start=True, max_iter=1000)
+def _validation_accuracy(search: GridSearchCV) -> float:
+    return float(search.cv_results_["mean_test_score"][search.best_index_])
