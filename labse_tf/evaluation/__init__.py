@@ -1,7 +1,7 @@
 """The paper's evaluation: each benchmark a callable `(encode, data_dir) -> dict[str, float]`.
 
 `encode` is any function from a list of strings to an array [sentences, dim], so that any model can
-be measured: `Tatoeba()(model.encode)`. Figures are fractions or correlations, under keys of the
+be measured: `Tatoeba()(model.encode)`. Metrics are fractions or correlations, under keys of the
 form "part/metric", as "deu/accuracy". `labse_tf.evaluation.results.measure` runs several and gives
 what `labse evaluate` writes and `labse evaluate report` reads.
 """

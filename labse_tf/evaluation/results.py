@@ -1,4 +1,4 @@
-"""Measures a model on several benchmarks, with all that is needed to know what was measured."""
+"""The results of a model on several benchmarks, with all that tells what was measured."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.version import __version__
 
 FORMAT = "labse_tf evaluation 1"
+EXPECTED = "Expected what `labse evaluate MODEL ... --output FILE` writes."
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy", "scipy", "scikit-learn")
 
 
@@ -29,7 +30,7 @@ def measure(
     model: Mapping[str, Any],
     command: str = "",
     output: str | os.PathLike | None = None,
-    show_figures: bool = False,
+    show_metrics: bool = False,
     show_progress: bool | None = False,
 ) -> dict[str, Any]:
     """Runs benchmarks one after the other.
@@ -43,7 +44,7 @@ def measure(
         model: what to say of it: its "name", and whatever else, as its "fingerprint".
         command: how it was called.
         output: a JSON file to write.
-        show_figures: whether to write a line a part to stdout.
+        show_metrics: whether to write a line a part to stdout.
         show_progress: whether to draw progress bars on stderr; None: if it is a terminal.
 
     Returns:
@@ -68,7 +69,7 @@ def measure(
     }
     begun = time.monotonic()
     for benchmark, data_dir in benchmarks:
-        recorder = Recorder(benchmark.name, show_figures, show_progress)
+        recorder = Recorder(benchmark.name, show_metrics, show_progress)
         start = time.monotonic()
         try:
             benchmark(encode, data_dir, recorder)
@@ -101,6 +102,30 @@ def write_json(results: Mapping[str, Any], output: str | os.PathLike) -> None:
         file.write("\n")
 
 
+def read_results(path: str | os.PathLike) -> dict[str, Any]:
+    """The results of one model.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no JSON, or not of this format; the message names the file.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    except ValueError as error:  # of JSON and of UTF-8
+        raise ValueError(f"{path}: not JSON: {error}. {EXPECTED}") from error
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        found = results.get("format") if isinstance(results, dict) else type(results).__name__
+        raise ValueError(f"{path}: the format is {found!r}, not {FORMAT!r}. {EXPECTED}")
+    model, benchmarks = results.get("model"), results.get("benchmarks")
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        raise ValueError(f"{path}: there is no name of a model. {EXPECTED}")
+    if not isinstance(benchmarks, list) or not all(map(_is_benchmark, benchmarks)):
+        raise ValueError(f"{path}: a benchmark has no name or no figures. {EXPECTED}")
+    return results
+
+
 def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[str, Any]:
     return {
         "name": benchmark.name,
@@ -113,12 +138,24 @@ def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[
             "files": recorder.files,
         },
         "seconds": round(seconds, 1),
-        "figures": recorder.figures,
+        "figures": recorder.metrics,
         "scripts": recorder.scripts,
-        "published": recorder.references,
+        "published": recorder.published,
         "curves": recorder.curves,
         "failures": recorder.failures,
     }
+
+
+def _is_benchmark(benchmark: Any) -> bool:
+    return (
+        isinstance(benchmark, dict)
+        and isinstance(benchmark.get("name"), str)
+        and isinstance(benchmark.get("figures"), dict)
+        and all(
+            "/" in key and (value is None or isinstance(value, (int, float)))
+            for key, value in benchmark["figures"].items()
+        )
+    )
 
 
 def _system() -> dict[str, Any]:

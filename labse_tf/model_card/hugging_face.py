@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 
-from labse_tf.evaluation.report.parts import is_threshold
+from labse_tf.evaluation.metrics import is_threshold
 from labse_tf.evaluation.report.tables import sections as sections_of
 from labse_tf.model_card.claims import TF_HUB, Claims
 from labse_tf.model_card.example import labse_tf_example

@@ -8,11 +8,12 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
+from labse_tf.evaluation.metrics import format_metric
 from labse_tf.evaluation.report.facts import describe
 from labse_tf.evaluation.report.markdown import escape, fenced, section_blocks
-from labse_tf.evaluation.report.parts import Section, format_figure
+from labse_tf.evaluation.report.parts import Section
 from labse_tf.evaluation.report.tables import sections
-from labse_tf.evaluation.report.write import read_results
+from labse_tf.evaluation.results import read_results
 from labse_tf.model_card.facts import Facts
 from labse_tf.tokenization.scripts import canonical_code
 
@@ -118,7 +119,7 @@ def weakest(evaluations: Iterable[dict]) -> list[str]:
             count = min(_SHOWN_WEAKEST, len(parts) // 2)
             if count:
                 last = parts[-count:]
-                figures = [f"{bar.part} {format_figure(bars.metric, *bar.values)}" for bar in last]
+                figures = [f"{bar.part} {format_metric(bars.metric, *bar.values)}" for bar in last]
                 found.append(f"{section.title}, {bars.metric}: {', '.join(reversed(figures))}")
     return found
 

@@ -6,7 +6,7 @@ import pytest
 from labse_tf.evaluation import Mining
 from labse_tf.evaluation.benchmarks.mining import Ranked, _tuned_on
 from labse_tf.evaluation.benchmarks.mining_files import read_set
-from labse_tf.evaluation.observer import Watch
+from labse_tf.evaluation.observer import Observer
 from tests.planted import cosines, planted, write
 
 DIM = 24
@@ -130,10 +130,10 @@ def test_a_threshold_of_the_training_split_is_applied_to_the_test(tmp_path):
 def test_sentences_without_ids_have_their_line_numbers(tmp_path):
     sides, _, gold = mining_set(tmp_path, "de-en", 0, with_ids=False)
     paths = tuple(str(tmp_path / f"de-en.{end}") for end in ("de", "en", "gold"))
-    read = read_set(paths, Watch())
+    read = read_set(paths, Observer())
     assert (read.sources, read.targets) == tuple(sides.values()) and read.gold == gold
     mining_set(tmp_path, "de-en", 0)
-    assert read_set(paths, Watch()) == read
+    assert read_set(paths, Observer()) == read
 
 
 def test_bad_input(tmp_path):

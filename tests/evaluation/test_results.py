@@ -1,16 +1,18 @@
-"""What is measured is recorded, with what failed; and labse evaluate end to end."""
+"""What is measured is recorded, with what failed."""
 
+import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 
 import labse_tf
 from labse_tf.evaluation import Mining, Retrieval, Tatoeba
 from labse_tf.evaluation.fingerprint import fingerprint
-from labse_tf.evaluation.recorder import shown
-from labse_tf.evaluation.results import failures, measure
+from labse_tf.evaluation.results import failures, measure, read_results
 from tests.evaluation.test_mining import mining_set
 from tests.planted import planted, translations, write
 
@@ -32,7 +34,7 @@ def test_a_broken_language_stops_nothing_else(three, tmp_path, capsys):
     folder, encode = three
     output = tmp_path / "results.json"
     results = measure(
-        encode, [(Retrieval(), folder)], model={"name": "m"}, output=output, show_figures=True
+        encode, [(Retrieval(), folder)], model={"name": "m"}, output=output, show_metrics=True
     )
     assert json.loads(output.read_text(encoding="utf-8")) == results
     (benchmark,) = results["benchmarks"]
@@ -70,7 +72,8 @@ def test_what_was_measured_can_be_told(three, tmp_path):
 
 
 def test_published_figures_stand_beside_the_group():
-    found = measure(lambda s: np.eye(len(s), 1000), [(Tatoeba(), None)], model={})
+    rows = np.random.default_rng(0).normal(size=[1000, 24])
+    found = measure(lambda sentences: rows[: len(sentences)], [(Tatoeba(), None)], model={})
     (benchmark,) = found["benchmarks"]
     assert benchmark["published"] == {
         "mean of 112 (all)/accuracy": {"LaBSE": 0.837, "LASER": 0.655}
@@ -121,27 +124,44 @@ def test_nothing_is_measured_if_a_later_directory_is_wrong(three, tmp_path):
     assert (tmp_path / "old.json").read_text() == "kept"
 
 
-def test_fingerprint_is_of_config_vocabulary_and_weights(vocab_file, vocab_size, tmp_path):
-    def model(seed, **shape):
-        import tf_keras
-
+def test_fingerprint_is_of_config_vocabulary_and_weights(model, release, vocab_file, tmp_path):
+    def other(seed, **shape):
         tf_keras.utils.set_random_seed(seed)
-        config = labse_tf.EncoderConfig(
-            vocab_size, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16, **shape
-        )
-        return labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file), labse_tf.Encoder(config))
+        config = dataclasses.replace(model.encoder.config, **shape)
+        return labse_tf.LaBSE(model.preprocessor, labse_tf.Encoder(config))
 
-    one = model(0)
-    assert fingerprint(one) == fingerprint(model(0))
-    one.save(tmp_path / "release")
-    assert fingerprint(labse_tf.load(tmp_path / "release")) == fingerprint(one)
-    assert len({fingerprint(m) for m in (one, model(1), model(0, activation="relu"))}) == 3
+    assert fingerprint(labse_tf.load(release)) == fingerprint(model)
+    one = other(0)
+    assert fingerprint(one) == fingerprint(other(0))
+    *tokens, last = Path(vocab_file).read_text(encoding="utf-8").splitlines()
+    write(tmp_path / "vocab.txt", [*tokens[:-1], last, tokens[-1]])
+    preprocessor = labse_tf.Preprocessor(tmp_path / "vocab.txt", model.preprocessor.seq_length)
+    swapped = labse_tf.LaBSE(preprocessor, one.encoder)
+    models = (model, one, swapped, other(1), other(0, activation="relu"))
+    assert len({fingerprint(m) for m in models}) == 5
     variable = one.encoder.trainable_variables[-1]
     before = fingerprint(one)
     variable.assign(variable + 1e-6)
     assert fingerprint(one) != before
 
 
-def test_figures_are_shown_in_percent_but_for_thresholds():
-    assert shown("F1", 0.12345) == "12.3"
-    assert shown("best threshold", 1.23456) == "1.2346"
+def test_bad_results(tmp_path):
+    bad = tmp_path / "bad.json"
+    for content, message in (
+        ("{", r"bad\.json: not JSON"),
+        ("[]", r"bad\.json: the format is 'list'"),
+        ('{"format": "2"}', r"bad\.json: the format is '2', not 'labse_tf evaluation 1'"),
+        ('{"format": "labse_tf evaluation 1"}', r"bad\.json: there is no name of a model"),
+        (
+            '{"format": "labse_tf evaluation 1", "model": {"name": "m"}, "benchmarks": [{}]}',
+            r"bad\.json: a benchmark has no name or no figures",
+        ),
+    ):
+        bad.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            read_results(bad)
+    bad.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bad\.json: not JSON"):
+        read_results(bad)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_results(tmp_path / "absent.json")

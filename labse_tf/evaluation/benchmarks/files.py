@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from labse_tf.evaluation.observer import Watch
+from labse_tf.evaluation.observer import Observer
 from labse_tf.files.lines import read_lines
 
 
@@ -25,9 +25,9 @@ def check_directory(path: str | os.PathLike | None, benchmark: str, layout: str)
     return os.fspath(path)
 
 
-def read_sentences_of(path: str, watch: Watch) -> list[str]:
+def read_sentences_of(path: str, observer: Observer) -> list[str]:
     """The lines of a file; ValueError if there are none."""
-    watch.reads(path)
+    observer.on_file(path)
     lines = list(read_lines(path))
     if not lines:
         raise ValueError(f"{path}: the file is empty.")

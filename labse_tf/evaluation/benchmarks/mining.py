@@ -12,7 +12,8 @@ import numpy as np
 
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.mining_files import MiningSet, find_sets, read_set
-from labse_tf.evaluation.observer import Figures, Watch
+from labse_tf.evaluation.metrics import Metrics
+from labse_tf.evaluation.observer import Observer
 from labse_tf.search.margins import DIRECTIONS, MARGINS, NEIGHBOURS, align
 
 _CURVE = 101  # points
@@ -45,7 +46,7 @@ class Mining:
         self,
         encode: Callable[[list[str]], np.ndarray],
         data_dir: str | os.PathLike | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, float]:
         """Measures `encode` on the sets of a directory.
 
@@ -54,11 +55,11 @@ class Mining:
             ValueError: an option or a file is not what it should be, or the embeddings are not.
         """
         sets = self.check(data_dir)
-        embed, figures = Embed(encode), Figures(watch or Watch())
+        embed, metrics = Embed(encode), Metrics(observer or Observer())
         ranked: dict[str, dict[str, Ranked]] = {}
-        for name in figures.watch.over(list(sets)):
-            with figures.watch.part(name):
-                pairs = read_set(sets[name], figures.watch)
+        for name in metrics.observer.progress(list(sets)):
+            with metrics.observer.part(name):
+                pairs = read_set(sets[name], metrics.observer)
                 ranked[name] = self._rank(embed, name, pairs)
         for name, of_set in ranked.items():
             for how, own in of_set.items():
@@ -67,11 +68,11 @@ class Mining:
                 found = {"best F1": best, "best threshold": threshold}
                 if others := [ranked[other][how] for other in _tuned_on(name, list(ranked))]:
                     threshold = Ranked.together(others).best()[0]
-                    figures.add(part, {**own.at(threshold), "threshold": threshold, **found})
+                    metrics.add(part, {**own.at(threshold), "threshold": threshold, **found})
                 else:
-                    figures.add(part, found)
-                figures.watch.curve(part, own.curve())
-        return figures.all
+                    metrics.add(part, found)
+                metrics.observer.on_curve(part, own.curve())
+        return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> dict[str, tuple[str, str, str]]:
         """The sets' files; raises what is wrong with them or the options."""

@@ -7,7 +7,7 @@ import os
 import re
 
 from labse_tf.evaluation.benchmarks.files import check_directory, read_sentences_of
-from labse_tf.evaluation.observer import Watch
+from labse_tf.evaluation.observer import Observer
 
 _NAME = re.compile(
     r"(?P<name>(?P<one>[a-z]{2,3})-(?P<other>[a-z]{2,3})(\.[\w]+)?)\.gold(?P<gz>\.gz)?"
@@ -50,12 +50,12 @@ def find_sets(data_dir: str | os.PathLike | None) -> dict[str, tuple[str, str, s
     return sets
 
 
-def read_set(paths: tuple[str, str, str], watch: Watch) -> MiningSet:
+def read_set(paths: tuple[str, str, str], observer: Observer) -> MiningSet:
     """Reads a set; ValueError with file and line if an id occurs twice or is unknown."""
-    sources, targets = (_read_side(path, watch) for path in paths[:2])
+    sources, targets = (_read_side(path, observer) for path in paths[:2])
     rows = [{id_: row for row, id_ in enumerate(side)} for side in (sources, targets)]
     gold = set()
-    for number, line in enumerate(read_sentences_of(paths[2], watch), start=1):
+    for number, line in enumerate(read_sentences_of(paths[2], observer), start=1):
         ids = line.split("\t")
         if len(ids) != 2:
             raise ValueError(f"{paths[2]}:{number}: expected id TAB id, but got {line!r:.100}.")
@@ -66,9 +66,9 @@ def read_set(paths: tuple[str, str, str], watch: Watch) -> MiningSet:
     return MiningSet(list(sources.values()), list(targets.values()), frozenset(gold))
 
 
-def _read_side(path: str, watch: Watch) -> dict[str, str]:
+def _read_side(path: str, observer: Observer) -> dict[str, str]:
     """Sentences by their ids."""
-    lines = read_sentences_of(path, watch)
+    lines = read_sentences_of(path, observer)
     if not any("\t" in line for line in lines):
         return {str(number): line for number, line in enumerate(lines, start=1)}
     sentences: dict[str, str] = {}

@@ -12,7 +12,8 @@ import numpy as np
 
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, read_sentences_of
-from labse_tf.evaluation.observer import Figures, Watch
+from labse_tf.evaluation.metrics import Metrics
+from labse_tf.evaluation.observer import Observer
 from labse_tf.search.accuracy import accuracy
 from labse_tf.search.margins import MARGINS, NEIGHBOURS, align
 
@@ -62,7 +63,7 @@ class Retrieval:
         self,
         encode: Callable[[list[str]], np.ndarray],
         data_dir: str | os.PathLike | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, float]:
         """Measures `encode` on the files of a directory.
 
@@ -71,28 +72,28 @@ class Retrieval:
             ValueError: a language is not there, files do not fit, or the embeddings don't.
         """
         files, pivot = self.check(data_dir)
-        embed, figures = Embed(encode), Figures(watch or Watch())
-        middle = read_sentences_of(files[pivot], figures.watch)
+        embed, metrics = Embed(encode), Metrics(observer or Observer())
+        middle = read_sentences_of(files[pivot], metrics.observer)
         center = embed.unit(middle, pivot)
         kept = {pivot: (middle, center)}
         codes = [code for code in self.languages or files if code != pivot]
-        for code in figures.watch.over(codes):
-            with figures.watch.part(code):
-                sentences = read_sentences_of(files[code], figures.watch)
+        for code in metrics.observer.progress(codes):
+            with metrics.observer.part(code):
+                sentences = read_sentences_of(files[code], metrics.observer)
                 check_equal((files[pivot], middle), (files[code], sentences))
-                figures.watch.script(code, sentences)
+                metrics.observer.on_sentences(code, sentences)
                 x = embed.unit(sentences, code)
                 if self.all_pairs:
                     kept[code] = (sentences, x)
-                figures.add(code, self._between(pivot, (sentences, x), (middle, center)))
-        figures.add_mean(f"mean of {len(codes)}", codes)
+                metrics.add(code, self._between(pivot, (sentences, x), (middle, center)))
+        metrics.add_mean(f"mean of {len(codes)}", codes)
         if self.all_pairs:
             pairs = {f"{a}>{b}": (a, b) for a, b in itertools.permutations(kept, 2)}
-            for pair in figures.watch.over(list(pairs)):
+            for pair in metrics.observer.progress(list(pairs)):
                 (_, x), (sentences, y) = (kept[code] for code in pairs[pair])
                 equal = sentences if self.equal_sentences else None
-                figures.add(pair, {"P@1": accuracy(x, y, equal)})
-        return figures.all
+                metrics.add(pair, {"P@1": accuracy(x, y, equal)})
+        return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> tuple[dict[str, str], str]:
         """The files by language, and the pivot; raises what is wrong with them or the options."""

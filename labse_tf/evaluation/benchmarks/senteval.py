@@ -12,7 +12,8 @@ import numpy as np
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.files import check_directory
 from labse_tf.evaluation.benchmarks.senteval_files import LAYOUT, Examples, read_task
-from labse_tf.evaluation.observer import Figures, Watch
+from labse_tf.evaluation.metrics import Metrics
+from labse_tf.evaluation.observer import Observer
 
 TASKS = ("MR", "CR", "SUBJ", "MPQA", "TREC", "SST-2", "MRPC")
 
@@ -40,7 +41,7 @@ class SentEval:
         self,
         encode: Callable[[list[str]], np.ndarray],
         data_dir: str | os.PathLike | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, float]:
         """Measures `encode` on the files of a directory.
 
@@ -53,16 +54,16 @@ class SentEval:
         directory = self.check(data_dir)
         from labse_tf.evaluation.benchmarks import classification  # scikit-learn is an extra
 
-        embed, figures = Embed(encode), Figures(watch or Watch())
-        for task in figures.watch.over(self.tasks):
-            with figures.watch.part(task):
+        embed, metrics = Embed(encode), Metrics(observer or Observer())
+        for task in metrics.observer.progress(self.tasks):
+            with metrics.observer.part(task):
                 splits = {
                     name: _features(embed, task, examples)
-                    for name, examples in read_task(directory, task, figures.watch).items()
+                    for name, examples in read_task(directory, task, metrics.observer).items()
                 }
-                figures.add(task, self._measure(classification, splits, task))
-        figures.add_mean(f"mean of {len(self.tasks)}", self.tasks)
-        return figures.all
+                metrics.add(task, self._measure(classification, splits, task))
+        metrics.add_mean(f"mean of {len(self.tasks)}", self.tasks)
+        return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> str:
         """The directory; raises what is wrong with it or the options."""

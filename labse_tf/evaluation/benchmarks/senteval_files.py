@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from labse_tf.evaluation.observer import Watch
+from labse_tf.evaluation.observer import Observer
 from labse_tf.files.lines import read_lines
 
 LAYOUT = (
@@ -34,7 +34,7 @@ class Examples:
     labels: np.ndarray
 
 
-def read_task(directory: str, task: str, watch: Watch) -> dict[str, Examples]:
+def read_task(directory: str, task: str, observer: Observer) -> dict[str, Examples]:
     """A task's splits: "all", or "train" and "test", with "validation" for SST-2.
 
     Raises:
@@ -48,7 +48,7 @@ def read_task(directory: str, task: str, watch: Watch) -> dict[str, Examples]:
         }
         if all(os.path.exists(path) for group in paths.values() for path in group):
             for path in (path for group in paths.values() for path in group):
-                watch.reads(path)
+                observer.on_file(path)
             return {split: _joined(split, group, read) for split, group in paths.items()}
     wanted = " or ".join(", ".join(sum(files.values(), ())) for files, _ in _LAYOUTS[task])
     raise FileNotFoundError(f"There is no {wanted} in {directory!r}. Expected: {LAYOUT}")

@@ -13,7 +13,8 @@ import numpy as np
 
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, read_sentences_of
-from labse_tf.evaluation.observer import Figures, Watch
+from labse_tf.evaluation.metrics import Metrics
+from labse_tf.evaluation.observer import Observer
 
 HIGHEST = 5.0
 _LAYOUT = (
@@ -47,7 +48,7 @@ class STS:
         self,
         encode: Callable[[list[str]], np.ndarray],
         data_dir: str | os.PathLike | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, float]:
         """Measures `encode` on the files of a directory.
 
@@ -58,31 +59,31 @@ class STS:
                 is out of its range, files do not fit, or the embeddings don't.
         """
         files = self.check(data_dir)
-        embed, figures = Embed(encode), Figures(watch or Watch())
+        embed, metrics = Embed(encode), Metrics(observer or Observer())
         read: dict[str, tuple] = {}
-        for code in figures.watch.over(list(files)):
-            with figures.watch.part(code):
-                scores, first, second = _read(files[code], figures.watch)
-                figures.watch.script(code, first)
+        for code in metrics.observer.progress(list(files)):
+            with metrics.observer.part(code):
+                scores, first, second = _read(files[code], metrics.observer)
+                metrics.observer.on_sentences(code, first)
                 read[code] = scores, embed.unit(first, code), embed.unit(second, code)
-                figures.add(code, correlations(*read[code]))
+                metrics.add(code, correlations(*read[code]))
         pairs = {
             f"{a}-{b}": (a, b)
             for a, b in itertools.permutations(read, 2)
             if self.all_pairs or self.pivot in (a, b)
         }
         for name, (a, b) in pairs.items():
-            with figures.watch.part(name):
+            with metrics.observer.part(name):
                 check_equal((files[a], read[a][0]), (files[b], read[b][0]))
                 if different := np.flatnonzero(read[a][0] != read[b][0]).tolist():
                     raise ValueError(
                         f"{files[a]}:{different[0] + 1} and {files[b]}:{different[0] + 1} have "
                         "different scores: they must be translations of the same pairs."
                     )
-                figures.add(name, correlations(read[a][0], read[a][1], read[b][2]))
-        figures.add_mean(f"mean of {len(read)} languages", list(read))
-        figures.add_mean(f"mean of {len(pairs)} pairs of languages", list(pairs))
-        return figures.all
+                metrics.add(name, correlations(read[a][0], read[a][1], read[b][2]))
+        metrics.add_mean(f"mean of {len(read)} languages", list(read))
+        metrics.add_mean(f"mean of {len(pairs)} pairs of languages", list(pairs))
+        return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> dict[str, str]:
         """The files by language; raises what is wrong with them or the options."""
@@ -123,9 +124,9 @@ def correlations(scores: np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, 
     }
 
 
-def _read(path: str, watch: Watch) -> tuple[np.ndarray, list[str], list[str]]:
+def _read(path: str, observer: Observer) -> tuple[np.ndarray, list[str], list[str]]:
     rows = []
-    for number, line in enumerate(read_sentences_of(path, watch), start=1):
+    for number, line in enumerate(read_sentences_of(path, observer), start=1):
         columns = line.split("\t")
         if len(columns) != 3:
             raise ValueError(

@@ -14,7 +14,8 @@ import numpy as np
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, read_sentences_of
 from labse_tf.evaluation.benchmarks.tatoeba_groups import GROUPS, PUBLISHED
-from labse_tf.evaluation.observer import Figures, Watch
+from labse_tf.evaluation.metrics import Metrics
+from labse_tf.evaluation.observer import Observer
 from labse_tf.search.accuracy import accuracy
 
 LANGUAGES = GROUPS["mean of 112 (all)"]
@@ -48,7 +49,7 @@ class Tatoeba:
         self,
         encode: Callable[[list[str]], np.ndarray],
         data_dir: str | os.PathLike | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, float]:
         """Measures `encode` on the bundled files, or on those of a directory.
 
@@ -57,23 +58,23 @@ class Tatoeba:
             ValueError: a code is none of the test's, files do not fit, or the embeddings don't.
         """
         self.check(data_dir)
-        embed, figures = Embed(encode), Figures(watch or Watch())
+        embed, metrics = Embed(encode), Metrics(observer or Observer())
         codes = self.languages or LANGUAGES
-        for code in figures.watch.over(codes):
-            with figures.watch.part(code):
-                sentences, english = _read(code, data_dir, figures.watch)
-                figures.watch.script(code, sentences)
+        for code in metrics.observer.progress(codes):
+            with metrics.observer.part(code):
+                sentences, english = _read(code, data_dir, metrics.observer)
+                metrics.observer.on_sentences(code, sentences)
                 x, y = embed.unit(sentences, code), embed.unit(english, code)
                 to = accuracy(x, y, english if self.equal_sentences else None)
                 back = accuracy(y, x, sentences if self.equal_sentences else None)
-                figures.add(code, {"accuracy": (to + back) / 2, "to eng": to, "from eng": back})
+                metrics.add(code, {"accuracy": (to + back) / 2, "to eng": to, "from eng": back})
         if set(codes) != set(LANGUAGES):
-            figures.add_mean(f"mean of {len(codes)}", codes)
+            metrics.add_mean(f"mean of {len(codes)}", codes)
         for group, members in GROUPS.items():
             if set(members) <= set(codes):
-                figures.add_mean(group, members)
-                figures.watch.published(group, "accuracy", PUBLISHED.get(group, {}))
-        return figures.all
+                metrics.add_mean(group, members)
+                metrics.observer.on_published(group, "accuracy", PUBLISHED.get(group, {}))
+        return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> None:
         """Raises what is wrong with the options or the directory."""
@@ -86,18 +87,18 @@ class Tatoeba:
                 )
 
 
-def _read(code: str, data_dir: str | os.PathLike | None, watch: Watch) -> tuple[list, list]:
+def _read(code: str, data_dir: str | os.PathLike | None, observer: Observer) -> tuple[list, list]:
     sides = []
     for side in (code, "eng"):
         name = f"tatoeba.{code}-eng.{side}"
         if data_dir is None:
-            watch.reads(str(BUNDLED))
+            observer.on_file(str(BUNDLED))
             sides.append((name, bundled()[name]))
         else:
             path = os.path.join(data_dir, name)
             if not os.path.exists(path):
                 raise FileNotFoundError(f"There is no file {path!r}. Expected: {_LAYOUT}")
-            sides.append((path, read_sentences_of(path, watch)))
+            sides.append((path, read_sentences_of(path, observer)))
     check_equal(*sides)
     return sides[0][1], sides[1][1]
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from labse_tf.evaluation.metrics import format_metric, lower_is_better
 from labse_tf.evaluation.report.colours import (
     CURVES,
     DIVERGING,
@@ -15,7 +16,7 @@ from labse_tf.evaluation.report.colours import (
     luminance,
     mix,
 )
-from labse_tf.evaluation.report.parts import Bars, Grid, format_figure, label, lower_is_better
+from labse_tf.evaluation.report.parts import GRID_AXES, Bars, Grid, label, title_of
 
 _SHADES = 64  # of a heat map: cells of a shade are one path, which keeps pages small
 _POINTS = 200  # of a curve
@@ -50,7 +51,7 @@ def bars(bars: Bars, models: Sequence[int], scripts: Mapping[str, int], many: bo
         lines = "".join(
             f'<span class="track"><span class="bar {hue} m{min(i, 2)}" '
             f'style="width:{100 * min(max(value or 0.0, 0.0), 1.0):.3f}%"></span></span>'
-            f'<span class="value">{typeset(format_figure(bars.metric, value))}</span>'
+            f'<span class="value">{typeset(format_metric(bars.metric, value))}</span>'
             for i, value in enumerate(bar.values)
         )
         title = f"{bar.part}, {bar.script}" if bar.script else bar.part
@@ -62,8 +63,7 @@ def bars(bars: Bars, models: Sequence[int], scripts: Mapping[str, int], many: bo
     widest = min(max(len(bar.part) for bar in bars.parts), 24) + 1
     legend = f'<ul class="legend">{"".join(keys)}</ul>' if keys else ""
     return (
-        f'<figure class="bars"><figcaption>{escape(bars.metric)}'
-        f"{' (lower is better)' if lower_is_better(bars.metric) else ''}, best first; "
+        f'<figure class="bars"><figcaption>{escape(title_of(bars.metric))}, best first; '
         f"bars from 0 to 100</figcaption>{legend}"
         f'<ol class="bars{columns}" style="--part:{widest}ch">{"".join(rows)}</ol></figure>'
     )
@@ -166,7 +166,7 @@ def heat_map(
     texts, flat = [], []
     for y, row in enumerate(values):
         for x, value in enumerate(row):
-            text = format_figure(grid.metric, value, sign)
+            text = format_metric(grid.metric, value, sign)
             flat.append("" if value is None else text)
             if value is None:
                 continue
@@ -194,11 +194,11 @@ def heat_map(
         f'<text x="{margin - 6}" y="{(i + 0.5) * cell:g}" dy=".35em">{escape(code)}</text>'
         for i, code in enumerate(grid.sources)
     )
-    ends = [typeset(format_figure(grid.metric, bound, sign)) for bound in bounds]
+    ends = [typeset(format_metric(grid.metric, bound, sign)) for bound in bounds]
     data = {"sources": grid.sources, "targets": grid.targets, "values": flat}
     attributes = "".join(f' data-{k}="{escape(json.dumps(v))}"' for k, v in data.items())
     return (
-        f'<figure class="heat"><figcaption>{escape(title)}: rows are sources, columns targets'
+        f'<figure class="heat"><figcaption>{escape(title)}: {GRID_AXES}'
         f'<span class="scale"><span>{ends[0]}</span><i style="background:linear-gradient(to right,'
         f'{",".join(steps)})"></i><span>{ends[1]}</span></span></figcaption>'
         f'<div class="box" tabindex="0" aria-label="{escape(title)}"><div class="plane" '

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+
+
+def title_of_models(names: Sequence[str]) -> str:
+    """What a report is of: the model's name, or how many there are."""
+    return names[0] if len(names) == 1 else f"{len(names)} models"
 
 
 def describe(result: dict) -> list[tuple[str, str]]:
     """Facts about a model and its evaluation, as (name, text), as far as they are known.
 
     Args:
-        result: as `labse_tf.evaluation.report.write.read_results` gives it.
+        result: as `labse_tf.evaluation.results.read_results` gives it.
     """
     model, system = result["model"], result.get("system") or {}
     cpu, cores = system.get("cpu"), system.get("cores")

@@ -9,7 +9,7 @@ from html import escape
 
 from labse_tf.evaluation.report import charts
 from labse_tf.evaluation.report.colours import CURVES, OTHER_SCRIPTS, SCRIPTS
-from labse_tf.evaluation.report.facts import describe
+from labse_tf.evaluation.report.facts import describe, title_of_models
 from labse_tf.evaluation.report.html_table import render_table
 from labse_tf.evaluation.report.parts import Grid, Section, has_values, label
 from labse_tf.evaluation.report.tables import script_numbers
@@ -19,11 +19,11 @@ def render_html(results: Sequence[dict], sections: Sequence[Section]) -> str:
     """The page.
 
     Args:
-        results: a model each, as `labse_tf.evaluation.report.write.read_results` gives them.
+        results: a model each, as `labse_tf.evaluation.results.read_results` gives them.
         sections: of them, as `labse_tf.evaluation.report.tables.sections` gives them.
     """
     names = [result["model"]["name"] for result in results]
-    title = f"Evaluation of {names[0]}" if len(names) == 1 else f"Evaluation of {len(names)} models"
+    title = f"Evaluation of {title_of_models(names)}"
     scripts = script_numbers(sections)
     body = "".join(_section(i, section, names, scripts) for i, section in enumerate(sections))
     return (

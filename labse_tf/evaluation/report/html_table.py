@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from html import escape
 
+from labse_tf.evaluation.metrics import lower_is_better
 from labse_tf.evaluation.report.charts import typeset
-from labse_tf.evaluation.report.parts import Column, Row, Table, lower_is_better
+from labse_tf.evaluation.report.parts import Column, Row, Table
 
 _TALL = 24  # rows from which a table scrolls
 
@@ -21,7 +22,7 @@ def render_table(table: Table, title: str) -> str:
     button = '<button type="button">{}</button>'
     several = any(column.heading for column in table.columns)
     span = ' rowspan="2"' if several else ""
-    texts = ["part", *(["script"] if table.has_scripts else [])]
+    texts = table.text_columns
     heads = [
         f'<th scope="col" class="text"{span} data-column="{i}">{button.format(name)}</th>'
         for i, name in enumerate(texts)

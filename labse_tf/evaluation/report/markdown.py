@@ -6,15 +6,15 @@ import re
 import urllib.parse
 from collections.abc import Sequence
 
-from labse_tf.evaluation.report.facts import describe
+from labse_tf.evaluation.metrics import format_metric
+from labse_tf.evaluation.report.facts import describe, title_of_models
 from labse_tf.evaluation.report.parts import (
-    Column,
+    GRID_AXES,
     Grid,
     Section,
     Table,
-    format_figure,
     label,
-    lower_is_better,
+    title_of,
 )
 
 _LARGEST = 12  # sources and targets of a grid that is still a table
@@ -24,14 +24,16 @@ def render_markdown(results: Sequence[dict], sections: Sequence[Section], pictur
     """The text: the page's tables, without its bars, curves and large heat maps.
 
     Args:
-        results: a model each, as `labse_tf.evaluation.report.write.read_results` gives them.
+        results: a model each, as `labse_tf.evaluation.results.read_results` gives them.
         sections: of them, as `labse_tf.evaluation.report.tables.sections` gives them.
         picture: the name of the report's picture, beside the text.
     """
     names = [escape(result["model"]["name"]) for result in results]
     many = len(names) > 1
-    title = f"{len(names)} models" if many else names[0]
-    blocks = [f"# Evaluation of {title}", f"![Charts]({urllib.parse.quote(picture)})"]
+    blocks = [
+        f"# Evaluation of {title_of_models(names)}",
+        f"![Charts]({urllib.parse.quote(picture)})",
+    ]
     for model, result in enumerate(results):
         facts = "\n".join(f"- {name}: {escape(text)}" for name, text in describe(result))
         blocks += [f"## {label(model)}: {names[model]}"] if many else []
@@ -68,19 +70,14 @@ def section_blocks(section: Section, many: bool, elsewhere: str) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    texts = ["part", *(["script"] if table.has_scripts else [])]
-    heads = texts + [escape(_heading(column)) for column in table.columns]
+    texts = table.text_columns
+    heads = texts + [escape(title_of(column.metric, column.heading)) for column in table.columns]
     rows = []
     for row in table.rows:
         cells = [f"**{escape(row.part)}**" if row.summary else escape(row.part)]
         cells += [escape(row.script or "")] if table.has_scripts else []
         rows.append(cells + [cell.text for cell in row.cells])
     return _lines(heads, len(texts), rows)
-
-
-def _heading(column: Column) -> str:
-    heading = f"{column.metric}, {column.heading}" if column.heading else column.metric
-    return f"{heading} (lower is better)" if lower_is_better(column.metric) else heading
 
 
 def _grid(grid: Grid, models: Sequence[int], many: bool, elsewhere: str) -> list[str]:
@@ -93,9 +90,9 @@ def _grid(grid: Grid, models: Sequence[int], many: bool, elsewhere: str) -> list
     blocks = []
     for model, values in zip(models, grid.values):
         name = f"{escape(grid.metric)}, {label(model)}" if many else escape(grid.metric)
-        blocks.append(f"{name}: rows are sources, columns targets.")
+        blocks.append(f"{name}: {GRID_AXES}.")
         cells = [
-            [escape(source), *(format_figure(grid.metric, value) for value in row)]
+            [escape(source), *(format_metric(grid.metric, value) for value in row)]
             for source, row in zip(grid.sources, values)
         ]
         blocks.append(_lines(["", *map(escape, grid.targets)], 1, cells))

@@ -1,11 +1,13 @@
-"""What a report shows, before it is shown: tables, bars, curves and grids, and how figures look."""
+"""What a report shows, before it is shown: tables, bars, curves and grids."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
-MISSING = "–"
+from labse_tf.evaluation.metrics import lower_is_better
+
+GRID_AXES = "rows are sources, columns targets"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Table:
     @property
     def has_scripts(self) -> bool:
         return any(row.script for row in self.rows)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Headings of what stands left of the metrics."""
+        return ["part", "script"] if self.has_scripts else ["part"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,29 +125,12 @@ def label(model: int) -> str:
     return chr(ord("A") + model) if model < 26 else f"M{model + 1}"
 
 
+def title_of(metric: str, heading: str = "") -> str:
+    """A metric's name, with a column's heading, and whether lower values are better."""
+    title = f"{metric}, {heading}" if heading else metric
+    return f"{title} (lower is better)" if lower_is_better(metric) else title
+
+
 def has_values(rows: Sequence[Sequence[float | None]]) -> bool:
     """Whether there is anything in a grid."""
     return any(value is not None for row in rows for value in row)
-
-
-def lower_is_better(metric: str) -> bool:
-    return "error" in metric
-
-
-def is_threshold(metric: str) -> bool:
-    return "threshold" in metric
-
-
-def format_figure(metric: str, value: float | None, sign: str = "") -> str:
-    """A figure as it is shown: x100 with one decimal; thresholds as they are, with four.
-
-    Args:
-        metric: decides how.
-        value: None if there is none.
-        sign: "+" for differences.
-    """
-    if value is None:
-        return MISSING
-    text = f"{value:{sign}.4f}" if is_threshold(metric) else f"{value * 100:{sign}.1f}"
-    # Neither -0.0 nor +0.0: what is shown as zero has no sign.
-    return text if text.strip("+-0.") else text.lstrip("+-")

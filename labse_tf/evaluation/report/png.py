@@ -6,16 +6,16 @@ import io
 import math
 from collections.abc import Sequence
 
+from labse_tf.evaluation.metrics import format_metric, is_threshold
 from labse_tf.evaluation.report.colours import CURVES, OTHER_SCRIPTS, SCRIPTS, SEQUENTIAL
 from labse_tf.evaluation.report.parts import (
+    GRID_AXES,
     Bars,
     Grid,
     Section,
-    format_figure,
     has_values,
-    is_threshold,
     label,
-    lower_is_better,
+    title_of,
 )
 from labse_tf.evaluation.report.tables import script_numbers
 
@@ -31,7 +31,7 @@ def render_png(results: Sequence[dict], sections: Sequence[Section]) -> bytes:
     """The picture, as the content of a PNG file. matplotlib's settings stay as they are.
 
     Args:
-        results: a model each, as `labse_tf.evaluation.report.write.read_results` gives them.
+        results: a model each, as `labse_tf.evaluation.results.read_results` gives them.
         sections: of them, as `labse_tf.evaluation.report.tables.sections` gives them.
 
     Raises:
@@ -110,10 +110,9 @@ def _draw(page: _Page, results, sections, scripts: dict[str, int], many: bool) -
 
 
 def _bars(page: _Page, bars: Bars, models: Sequence[int], scripts: dict, many: bool) -> None:
-    better = " (lower is better)" if lower_is_better(bars.metric) else ""
-    page.text(f"{bars.metric}{better}, in percent", 9)
+    page.text(f"{title_of(bars.metric)}, in percent", 9)
     for summary in bars.summaries:
-        values = " / ".join(format_figure(bars.metric, v) for v in summary.values)
+        values = " / ".join(format_metric(bars.metric, v) for v in summary.values)
         page.text(f"{summary.part}: {values}", 9, bold=True)
     if many:
         marks = zip(("solid", "hatched", "dotted"), models)
@@ -141,7 +140,7 @@ def _bars(page: _Page, bars: Bars, models: Sequence[int], scripts: dict, many: b
                     y, 100 * value, thickness, color=colour, hatch=_HATCHES[min(j, 2)],
                     edgecolor="white", linewidth=0, alpha=1 if j == 0 else 0.65,
                 )  # fmt: skip
-                text = format_figure(bars.metric, value)
+                text = format_metric(bars.metric, value)
                 axes.text(max(100 * value, 0) + 1, y, text, va="center", size=6, color=_INK)
         axes.set(xlim=(min(0, *_values(bars)), 100), ylim=(rows - 0.5, -0.5))
         axes.set_yticks(range(len(some)), [bar.part for bar in some], parse_math=False)
@@ -181,7 +180,7 @@ def _curves(page: _Page, section: Section, many: bool) -> None:
 def _heat_map(page: _Page, grid: Grid, values: Sequence[Sequence], model: str) -> None:
     page.used += 0.1
     unit = 1 if is_threshold(grid.metric) else 100
-    page.text(f"{grid.metric} {model}: rows are sources, columns targets", 9)
+    page.text(f"{grid.metric} {model}: {GRID_AXES}", 9)
     cell = min(0.35, (_WIDTH - 2 * _MARGIN - 2) / len(grid.targets))
     width, height = cell * len(grid.targets), cell * len(grid.sources)
     page.used += 0.75

@@ -6,9 +6,9 @@ import collections
 import os
 from collections.abc import Mapping, Sequence
 
+from labse_tf.evaluation.metrics import MISSING, format_metric, is_threshold, lower_is_better
 from labse_tf.evaluation.report.colours import SCRIPTS
 from labse_tf.evaluation.report.parts import (
-    MISSING,
     Bar,
     Bars,
     Cell,
@@ -17,10 +17,7 @@ from labse_tf.evaluation.report.parts import (
     Row,
     Section,
     Table,
-    format_figure,
-    is_threshold,
     label,
-    lower_is_better,
 )
 
 
@@ -28,7 +25,7 @@ def sections(results: Sequence[dict]) -> list[Section]:
     """All benchmarks of all results, in the order in which they occur.
 
     Args:
-        results: as `labse_tf.evaluation.report.write.read_results` gives them, a model each.
+        results: as `labse_tf.evaluation.results.read_results` gives them, a model each.
             Benchmarks of the same name and the same name of their data's directory are set side
             by side.
     """
@@ -123,15 +120,15 @@ def _table(figures: Mapping[int, dict], published: dict, scripts: dict, count: i
         metric = column.metric
         if column.kind == "published":
             value = published.get((part, metric), {}).get(column.heading)
-            return Cell("" if value is None else format_figure(metric, value), value)
+            return Cell("" if value is None else format_metric(metric, value), value)
         value = figures[column.model].get(part, {}).get(metric)
         if column.kind == "figure":
-            return Cell(format_figure(metric, value), value)
+            return Cell(format_metric(metric, value), value)
         first = figures[0].get(part, {}).get(metric)
         if value is None or first is None:
             return Cell(MISSING, None)
         difference = value - first
-        text = format_figure(metric, difference, "+")
+        text = format_metric(metric, difference, "+")
         verdict = {"+": 1, "-": -1}.get(text[0], 0) * (-1 if lower_is_better(metric) else 1)
         return Cell(text, difference, 0 if is_threshold(metric) else verdict)
 

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from labse_tf.evaluation.report.html import render_html
 from labse_tf.evaluation.report.markdown import render_markdown
 from labse_tf.evaluation.report.png import render_png
 from labse_tf.evaluation.report.tables import sections
+from labse_tf.evaluation.results import EXPECTED, read_results
 from labse_tf.files.atomic import atomic_file
-
-FORMAT = "labse_tf evaluation 1"
-_WANTED = "Expected what `labse evaluate MODEL ... --output FILE` writes."
-
-
-def read_results(path: str | os.PathLike) -> dict[str, Any]:
-    """The results of one model.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no JSON, or not of this format; the message names the file.
-    """
-    path = os.fspath(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            results = json.load(file)
-    except ValueError as error:  # of JSON and of UTF-8
-        raise ValueError(f"{path}: not JSON: {error}. {_WANTED}") from error
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
-        found = results.get("format") if isinstance(results, dict) else type(results).__name__
-        raise ValueError(f"{path}: the format is {found!r}, not {FORMAT!r}. {_WANTED}")
-    model, benchmarks = results.get("model"), results.get("benchmarks")
-    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
-        raise ValueError(f"{path}: there is no name of a model. {_WANTED}")
-    if not isinstance(benchmarks, list) or not all(map(_is_benchmark, benchmarks)):
-        raise ValueError(f"{path}: a benchmark has no name or no figures. {_WANTED}")
-    return results
 
 
 def write_report(
@@ -60,7 +32,7 @@ def write_report(
         ImportError: matplotlib is not installed.
     """
     if not paths:
-        raise ValueError("There are no results to report. " + _WANTED)
+        raise ValueError(f"There are no results to report. {EXPECTED}")
     output = os.fspath(output)
     names = [f"{output}.{ending}" for ending in ("html", "md", "png")]
     if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
@@ -80,15 +52,3 @@ def write_report(
         with atomic_file(name, "wb") as file:
             file.write(content)
     return names
-
-
-def _is_benchmark(benchmark: Any) -> bool:
-    return (
-        isinstance(benchmark, dict)
-        and isinstance(benchmark.get("name"), str)
-        and isinstance(benchmark.get("figures"), dict)
-        and all(
-            "/" in key and (value is None or isinstance(value, (int, float)))
-            for key, value in benchmark["figures"].items()
-        )
-    )
