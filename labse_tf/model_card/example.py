@@ -112,7 +112,7 @@ def run_example(code: str, paths: Mapping[str, str], *, alone: bool = True) -> s
         alone: whether `import labse_tf` is an error in that process.
 
     Raises:
-        ValueError: it fails; the message has its last words.
+        ValueError: it fails; the message has the end of its stderr.
     """
     for name, path in paths.items():
         code = code.replace(f'"{name}"', repr(path))
@@ -121,20 +121,24 @@ def run_example(code: str, paths: Mapping[str, str], *, alone: bool = True) -> s
         with open(program, "w", encoding="utf-8") as file:
             file.write(code)
         start = ["-c", _ALONE, program] if alone else [program]
-        process = subprocess.run(
-            [sys.executable, "-X", "utf8", *start],
-            cwd=folder,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        process = _fresh_process(*start, cwd=folder, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
     if process.returncode:
         raise ValueError(
             f"The card's example failed on {sorted(set(paths.values()))}: "
             f"{' '.join(process.stderr.split())[-600:]}"
         )
     return process.stdout.rstrip("\n")
+
+
+def _fresh_process(*arguments: str, cwd: str, env: Mapping[str, str]):
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", *arguments],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def _shown(code: str, paths: Mapping[str, str], *, alone: bool = True) -> str:

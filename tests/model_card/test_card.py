@@ -1,6 +1,7 @@
 """export.model_card: the pages say what is true, their examples run, bad input leaves nothing."""
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import labse_tf
+from export import model_card
 from labse_tf.evaluation.benchmarks.tatoeba import Tatoeba, bundled
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import measure
@@ -19,8 +21,10 @@ from labse_tf.model_card import Claims, example, write_cards
 from labse_tf.model_card.metrics import languages_of, metrics, of_languages, weakest
 from labse_tf.release.saved_model import write_split
 from labse_tf.tokenization.scripts import canonical_code, scripts_of
-from tests.models import SEQ_LENGTH, make_model
+from tests.fresh import fresh
+from tests.models import SEQ_LENGTH
 from tests.report_results import result
+from tests.running import call
 
 COMMAND = "labse evaluate MODEL tatoeba=DIR --output x.json"
 CODES = ("deu", "cmn", "spa", "jpn")
@@ -67,36 +71,44 @@ def tatoeba(tmp_path_factory):
 Written = collections.namedtuple("Written", "model paths evaluation results pages")
 
 
+@contextlib.contextmanager
+def quick_examples(run=fresh):
+    """Examples run in processes that start quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(example, "_fresh_process", run)
+        yield
+
+
 @pytest.fixture(scope="module")
-def plain(vocab_file, vocab_size, tatoeba, tmp_path_factory):
+def plain(release, tatoeba, tmp_path_factory):
     """A release, what was measured of it, and the pages."""
     folder = tmp_path_factory.mktemp("plain")
-    make_model(vocab_file, vocab_size).save(folder / "release")
-    evaluation, results = evaluate(folder / "release", folder, tatoeba)
-    write_cards(folder / "release", [evaluation], Claims(**CLAIMS), folder / "card")
+    evaluation, results = evaluate(release, folder, tatoeba)
+    with quick_examples():
+        write_cards(release, [evaluation], Claims(**CLAIMS), folder / "card")
     pages = {name: (folder / "card" / name).read_text(encoding="utf-8") for name in PAGES}
-    paths = dict.fromkeys((HANDLE, PREPROCESSOR_HANDLE), folder / "release")
-    return Written(folder / "release", paths, evaluation, results, pages)
+    paths = dict.fromkeys((HANDLE, PREPROCESSOR_HANDLE), release)
+    return Written(release, paths, evaluation, results, pages)
 
 
 @pytest.fixture(scope="module")
-def split(vocab_file, vocab_size, tatoeba, tmp_path_factory):
+def split(model, tatoeba, tmp_path_factory):
     """The same of two SavedModels that compute in bfloat16, by the program."""
     folder = tmp_path_factory.mktemp("split")
-    model = make_model(vocab_file, vocab_size)
     write_split(folder / "parts", model.preprocessor, model.encoder, compute_dtype="bfloat16")
     evaluation, results = evaluate(folder / "parts" / "encoder", folder, tatoeba)
     (folder / "changes.md").write_text("- All is *new*.\n")
     archives = ["https://example.org/encoder.tar.gz", "https://example.org/preprocessor.tar.gz"]
-    process = program(
-        folder / "parts", "--evaluation", evaluation, "--output", folder / "card",
-        "--publisher", "some-one", "--name", "labse/small", "--license", "cc-by-4.0",
-        "--languages", "deu", "cmn", "sw", "--asset-path", *archives,
-        "--change-log", folder / "changes.md", "--sentences", "Tom ```likes``` \"it\".", "the cat",
-        "--repository", "else-one/small.model", "--description", "Small & *new*.",
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr[-3000:]
-    assert process.stdout.splitlines() == [str(folder / "card" / name) for name in PAGES]
+    with quick_examples():
+        said = call(
+            model_card.main, folder / "parts", "--evaluation", evaluation,
+            "--output", folder / "card", "--publisher", "some-one", "--name", "labse/small",
+            "--license", "cc-by-4.0", "--languages", "deu", "cmn", "sw",
+            "--asset-path", *archives, "--change-log", folder / "changes.md",
+            "--sentences", "Tom ```likes``` \"it\".", "the cat",
+            "--repository", "else-one/small.model", "--description", "Small & *new*.",
+        )  # fmt: skip
+    assert said.splitlines() == [str(folder / "card" / name) for name in PAGES]
     pages = {name: (folder / "card" / name).read_text(encoding="utf-8") for name in PAGES}
     parts = folder / "parts"
     paths = {HANDLE: parts / "encoder", PREPROCESSOR_HANDLE: parts / "preprocessor"}
@@ -106,14 +118,6 @@ def split(vocab_file, vocab_size, tatoeba, tmp_path_factory):
 @pytest.fixture(params=["plain", "split"])
 def written(request):
     return request.getfixturevalue(request.param)
-
-
-def program(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "export.model_card", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
 
 
 def blocks(page):
@@ -240,16 +244,20 @@ def test_card_for_hugging_face(written, tmp_path):
 
 
 def test_examples_print_what_they_say(written, tmp_path):
-    """Each page's code, cut from the page, in a process without labse_tf."""
+    """Each page's code, cut from the page, in a process without labse_tf; one in a true one."""
+
+    def start(code):
+        if name == MODEL_PAGE and written.model == written.paths[HANDLE]:
+            command = [sys.executable, "-"]
+            return subprocess.run(command, input=code, capture_output=True, text=True, cwd=tmp_path)
+        return fresh("-c", code, cwd=tmp_path)
+
     for name in (MODEL_PAGE, PREPROCESSOR_PAGE):
         (language, code), (_, output), *_ = blocks(written.pages[name])
         assert language == "python" and "labse_tf" not in code
         for handle, path in written.paths.items():
             code = code.replace(f'"{handle}"', f'"{path}"')
-        code = "import sys\nsys.modules['labse_tf'] = None\n" + code
-        process = subprocess.run(
-            [sys.executable, "-"], input=code, capture_output=True, text=True, cwd=tmp_path
-        )
+        process = start("import sys\nsys.modules['labse_tf'] = None\n" + code)
         assert process.returncode == 0, process.stderr[-3000:]
         assert process.stdout.rstrip("\n") == output
 
@@ -336,9 +344,10 @@ def test_what_is_of_another_model_is_refused(plain, split, tmp_path):
 
 
 @pytest.fixture
-def no_examples(monkeypatch):
+def no_examples():
     """Cards without the processes that the examples take."""
-    monkeypatch.setattr(example, "run_example", lambda code, paths, alone: "out")
+    with quick_examples(lambda *start, **_: subprocess.CompletedProcess(start, 0, "out", "")):
+        yield
 
 
 def test_written_whole_or_not_at_all(plain, no_examples, tmp_path):
@@ -357,6 +366,11 @@ def test_an_example_that_fails(tmp_path):
         example.run_example("import labse_tf", {})
 
 
+def test_an_example_that_runs(tmp_path):
+    code = 'import sys\nprint(sys.flags.utf8_mode, "é", "x")'
+    assert example.run_example(code, {"x": "/ä"}) == "1 é /ä"
+
+
 def test_an_evaluation_in_bfloat16_is_this_models(plain, tatoeba, no_examples, tmp_path):
     model = labse_tf.load(plain.model, precision="bfloat16")
     evaluation, _ = evaluate(
@@ -368,10 +382,10 @@ def test_an_evaluation_in_bfloat16_is_this_models(plain, tatoeba, no_examples, t
 
 
 def test_the_program_tells_in_a_line(plain, tmp_path):
-    process = program(
-        plain.model, "--evaluation", tmp_path / "absent.json", "--output", tmp_path / "card",
-        "--publisher", "a", "--name", "b", "--license", "mit", "--languages", "de",
-        "--asset-path", "https://example.org/a.tar.gz",
+    process = fresh(
+        "-m", "export.model_card", plain.model, "--evaluation", tmp_path / "absent.json",
+        "--output", tmp_path / "card", "--publisher", "a", "--name", "b", "--license", "mit",
+        "--languages", "de", "--asset-path", "https://example.org/a.tar.gz",
     )  # fmt: skip
     assert process.returncode == 2
     last = process.stderr.strip().splitlines()[-1]
