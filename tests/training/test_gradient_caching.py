@@ -59,8 +59,8 @@ def test_dropout_is_the_same_in_both_passes_of_a_chunk():
             )
             for side, seed in zip(sides, seeds)
         ]
-        prints = [token_fingerprint(s["input_word_ids"], s["input_mask"]) for s in sides]
-        expected, _ = model.ranking_loss(*embeddings, *prints)
+        fingerprints = [token_fingerprint(s["input_word_ids"], s["input_mask"]) for s in sides]
+        expected, _ = model.ranking_loss(*embeddings, *fingerprints)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     for a, b in zip(gradients, tape.gradient(expected, variables), strict=True):
         a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)

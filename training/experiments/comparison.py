@@ -29,7 +29,7 @@ from labse_tf.files.checksums import checksum
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 from labse_tf.training.callbacks import say
 from labse_tf.training.config import FineTuningConfig
-from labse_tf.training.run_directory import compare_with_run
+from labse_tf.training.run_directory import RUN_FILE, VOCABULARY_FILE, compare_with_run
 from labse_tf.training.strategy import choose_strategy
 from training.experiments.data import Data, draw_pairs, files_of
 from training.experiments.report import check_plotting, write_report
@@ -196,7 +196,7 @@ class Comparison:
             json.dumps({"experiment": program, "settings": settings, "system": system})
         )
         compare_with_run(self.workdir, run)
-        path = os.path.join(self.workdir, "config.json")
+        path = os.path.join(self.workdir, RUN_FILE)
         if not os.path.exists(path):
             os.makedirs(self.workdir, exist_ok=True)
             write_json(run, path)
@@ -204,7 +204,7 @@ class Comparison:
         folder = os.path.join(self.workdir, "pairs")
         most = self._data.max_pairs
         self.pairs = draw_pairs(self._files.values(), folder, lambda n: min(n, most or n))
-        self._vocab_file = os.path.join(self.workdir, "vocab.txt")
+        self._vocab_file = os.path.join(self.workdir, VOCABULARY_FILE)
         if not os.path.exists(self._vocab_file):
             languages = [read_columns(path) for path in self.pairs]
             pieces = learn_vocabulary(languages, self._encoder.vocab_size)
