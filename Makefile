@@ -16,11 +16,11 @@ export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
 .PHONY: demo test coverage lint bench setup clean
 
-demo: .venv/installed
+demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)
 	$(BIN)/python -m training.vocabulary --pairs $(SAMPLE)/*.train.tsv.gz --vocab-size 16000 \
-		--max-words 25000 --output $(DEMO)/vocab.txt
+		--output $(DEMO)/vocab.txt
 	$(BIN)/python -m training.dual_encoder --workdir $(DEMO)/0-layers --vocab $(DEMO)/vocab.txt \
 		--num-layers 0 --seq-length 32 --dropout 0 $(TRAIN) --steps 400 --batch-size 1024 \
 		--learning-rate 5e-3 --weight-decay 0 --clip-norm 0 --checkpoint-every 400
@@ -59,7 +59,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.soak
 	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md
 
-setup: .venv/installed .venv/installed-test .venv/installed-lint
+setup: .venv/installed .venv/installed-vocabulary .venv/installed-test .venv/installed-lint
 
 clean:
 	rm -rf .venv build
