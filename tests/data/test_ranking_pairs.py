@@ -41,7 +41,7 @@ def example(**features):
                 for key, value in features.items()
             }
         )
-    ).SerializeToString()
+    ).SerializeToString(deterministic=True)
 
 
 def write_tfrecord(path, pairs):
