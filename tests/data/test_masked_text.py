@@ -11,6 +11,7 @@ import tensorflow as tf
 from labse_tf import Preprocessor
 from labse_tf.data.masked_text import read_masked
 from labse_tf.data.masking import Masking
+from labse_tf.data.monolingual import TEXT, read_side
 from tests.data.test_ranking_pairs import write_tfrecord
 
 WIDTH = 32
@@ -225,3 +226,15 @@ def test_what_is_refused(files, preprocessor, tmp_path):
         read([tmp_path / "bad.txt"], s, preprocessor)
     with pytest.raises(ValueError, match=r"bad.tsv:1: expected 2 columns"):
         read([write_text(tmp_path / "bad.tsv", ["a"])], s, preprocessor)
+
+
+def test_standard_input_and_more_workers_than_sentences(preprocessor, tmp_path):
+    with pytest.raises(ValueError, match="Standard input can be read only once"):
+        read_side("-", TEXT)
+    (tmp_path / "eng.txt").write_text("The cat sat.\n")
+    context = tf.distribute.InputContext(2, 0, 2)
+    with pytest.raises(ValueError, match="1 sentences, fewer than there are workers"):
+        read_masked(
+            [str(tmp_path / "eng.txt")], [], preprocessor, Masking(preprocessor), 4,
+            tlm_share=0, input_context=context,
+        )  # fmt: skip

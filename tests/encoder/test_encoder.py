@@ -10,6 +10,7 @@ from official.nlp.modeling.networks import BertEncoder
 
 from labse_tf import Encoder, EncoderConfig, grow
 from labse_tf.encoder.encoder import INPUTS
+from labse_tf.encoder.freezing import weights_to_train
 
 CONFIG = EncoderConfig(
     vocab_size=60,
@@ -243,3 +244,9 @@ def test_errors():
     del inputs["input_mask"]
     with pytest.raises(ValueError, match="input_mask"):
         encoder(inputs)
+
+
+def test_nothing_left_to_train():
+    encoder = Encoder(EncoderConfig.small(10, num_layers=1))
+    with pytest.raises(ValueError, match="Nothing is left to train"):
+        weights_to_train(encoder, freeze_embeddings=True, freeze_layers=1)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +19,14 @@ from labse_tf.evaluation.benchmarks.tatoeba import Tatoeba, bundled
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import measure
 from labse_tf.model_card import Claims, example, write_cards
-from labse_tf.model_card.metrics import languages_of, metrics, of_languages, weakest
+from labse_tf.model_card.facts import read_facts
+from labse_tf.model_card.metrics import (
+    languages_of,
+    metrics,
+    of_languages,
+    read_evaluations,
+    weakest,
+)
 from labse_tf.release.saved_model import write_split
 from labse_tf.tokenization.scripts import canonical_code, scripts_of
 from tests.fresh import fresh
@@ -429,3 +437,19 @@ def test_one_code_a_language():
         assert {canonical_code(code) for code in codes} == {codes[0]}
         assert all(scripts_of(code) == scripts_of(codes[0]) for code in codes)
     assert canonical_code("ast") == "ast"
+
+
+def test_no_model_and_no_evaluation(release, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no directory"):
+        read_facts(tmp_path / "absent")
+    with pytest.raises(ValueError, match="There is no evaluation"):
+        read_evaluations([], read_facts(release))
+
+
+def test_parts_of_two_models(release, tmp_path):
+    for part in ("encoder", "preprocessor"):
+        shutil.copytree(release, tmp_path / part)
+    with open(tmp_path / "preprocessor" / "assets" / "vocab.txt", "a", encoding="utf-8") as file:
+        file.write("more\n")
+    with pytest.raises(ValueError, match="have different vocabularies"):
+        read_facts(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -220,3 +221,36 @@ def test_a_checkpoint_without_pooler_and_one_of_integers(config, vocab_file, tmp
     )
     with pytest.raises(ValueError, match="'pooler_transform/bias' is int32"):
         labse_tf.load(run)
+
+
+def test_files_that_hold_something_else(directory, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(directory, folder)
+    (config_file,) = folder.glob("bert_config.json")
+    for text, said in (
+        ("{", "bert_config.json: not JSON"),
+        ("[]", "must be a JSON object, not list"),
+    ):
+        config_file.write_text(text)
+        with pytest.raises(ValueError, match=said):
+            labse_tf.load(folder)
+
+
+def test_two_checkpoints_and_none_named_the_newest(directory, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(directory, folder)
+    (folder / "checkpoint").unlink(missing_ok=True)
+    (index,) = folder.glob("*.index")
+    shutil.copyfile(index, folder / "another.index")
+    with pytest.raises(FileNotFoundError, match=r"should hold one checkpoint.*another.index"):
+        labse_tf.load(folder)
+
+
+def test_a_checkpoint_that_cannot_be_written(model, tmp_path, monkeypatch):
+    def full(self, path):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", full)
+    with pytest.raises(OSError, match=r"could not be written: No space left on device"):
+        model_garden.write(tmp_path / "garden", model.preprocessor, model.encoder)
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorflow.core.protobuf import saved_model_pb2
 
 import labse_tf
 from labse_tf.pretrained import hugging_face
@@ -276,3 +277,11 @@ def test_a_handle_that_fails(server, tmp_path):
         labse_tf.load(f"{server}/half")
     with pytest.raises(OSError, match=r"127.0.0.1:9/.*online"):
         labse_tf.load("http://127.0.0.1:9/labse")  # nobody listens there
+
+
+def test_a_saved_model_of_tensorflow_1(tmp_path):
+    graph = saved_model_pb2.SavedModel()
+    graph.meta_graphs.add()  # without the objects that TensorFlow 2 writes
+    (tmp_path / "saved_model.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(ValueError, match="is not a TensorFlow 2 SavedModel"):
+        labse_tf.load(tmp_path)

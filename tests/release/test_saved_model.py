@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import labse_tf
 from labse_tf.release.saved_model import read_release
+from labse_tf.serving.directory import add_version
 from tests.conftest import SENTENCES
 from tests.fresh import fresh
 from tests.models import SEQ_LENGTH, make_model
@@ -313,3 +314,29 @@ def test_a_release_cut_short(release, tmp_path):
     os.truncate(data, 5000)
     with pytest.raises(ValueError, match="Cannot read the weights"):
         read_release(tmp_path / "model")
+
+
+def test_what_is_neither_read_nor_served(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no directory"):
+        read_release(tmp_path / "absent")
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(ValueError, match=r"not a release of labse_tf.*\['saved_model.pb'\]"):
+        read_release(tmp_path)
+    with pytest.raises(ValueError, match="is no release of labse_tf; `labse convert`"):
+        add_version(tmp_path, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_its_own_vocabulary_is_taken(release, vocab_file):
+    with pytest.raises(ValueError, match="brings its own vocabulary"):
+        labse_tf.load(release, vocab_file=vocab_file)
+
+
+def test_a_saved_model_that_cannot_be_written(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(OSError, match=r"model' could not be written: No space left on device"):
+        model.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []

@@ -393,3 +393,28 @@ def test_rest_needs_no_tensorflow(server):
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout == "(1, 16)\n", found.stderr
+
+
+def test_flags_and_sentences_that_are_missing(server, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    for arguments, said in (
+        (["x", "--resume"], "--resume goes on with an --output"),
+        ([f"@{tmp_path / 'empty.txt'}", "--output", tmp_path / "x.npy"], "no sentences"),
+    ):
+        process = labse("client", server.grpc, *arguments)
+        assert process.returncode == 2 and said in process.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.txt"]
+
+
+def test_answers_that_are_no_embeddings(server, monkeypatch):
+    rest = rest_transport.Rest
+    for answer, said in (
+        ({"outputs": [["a"]]}, "no rows of numbers in the answer"),
+        ({"outputs": [[1.0], [2.0]]}, r"1 sentences were answered with float32 \[2, 1\]"),
+    ):
+        monkeypatch.setattr(rest, "_call", lambda *_, answer=answer: answer)
+        with (
+            EmbeddingClient(server.rest, version=1, retries=0) as client,
+            pytest.raises(errors.ServingError, match=said),
+        ):
+            client.encode(["x"])
