@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import signal
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,8 +15,8 @@ from typing import Any
 from labse_tf.training.preemption import Preempted
 
 MODEL_HELP = (
-    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, a .tar.gz, a "
-    "handle, the name of a repository"
+    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, an archive, a "
+    "handle of TF-Hub or Kaggle, the name of a repository"
 )
 
 
@@ -84,9 +87,22 @@ def run_program(
         main(arguments)
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
+    A run that SIGTERM ended has status 75, EX_TEMPFAIL of <sysexits.h>: it is not finished, and
+    goes on when it is started again.
+
+    With the environment variable LABSE_TRACEBACK the error's traceback comes before it. If who
+    reads stdout has gone (`| head -1`), the program ends without a word, with status 141.
+
         sys.exit(2)
     except Preempted as end:
         print(end, file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer goes nowhere, or its flush at the end would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+        if os.environ.get("LABSE_TRACEBACK"):
+            traceback.print_exc()

@@ -34,8 +34,9 @@ def load(
 
     - a release of labse_tf;
     - a SavedModel for TF-Hub (google/LaBSE/2, LaBSE/1, or what the Model Garden's export_tfhub.py
-      wrote): a directory, a .tar.gz of one, or an http(s) handle that `hub.resolve` takes, such
-      as https://tfhub.dev/google/LaBSE/2 or the address of an archive;
+      wrote): a directory, an archive of one (.tar.gz, .tar.xz, .zip...), or an http(s) handle that
+      `hub.resolve` takes, such as https://tfhub.dev/google/LaBSE/2 or the address of a .tar.gz;
+      or one of Kaggle, as google/labse/tensorFlow2/labse/2, if kagglehub is installed;
     - a Hugging Face directory (sentence-transformers/LaBSE, setu4993/LaBSE), or such a name of a
       repository, if huggingface_hub is installed;
     - a TensorFlow Model Garden checkpoint with its configuration and vocabulary: the directory,
@@ -76,7 +77,7 @@ def load(
 def _load(source: str, vocab_file: str | os.PathLike | None) -> LaBSE:
     if source.startswith(("http://", "https://")):
         return _from_directory(_fetched(source), vocab_file)
-    if os.path.isfile(source) and source.endswith(archives.SUFFIXES):
+    if os.path.isfile(source) and archives.is_archive(source):
         return _from_archive(source, vocab_file)
     if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
         if not _REPOSITORY.fullmatch(source):

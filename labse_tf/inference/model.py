@@ -129,7 +129,7 @@ class LaBSE:
         if show_progress is None:
             show_progress = sys.stderr.isatty()
         if show_progress and total is None and isinstance(sentences, os.PathLike):
-            total = count_lines(sentences)
+            total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
         sentences, length = in_utf8(sentences)
         total = length if total is None else total
         cut = count = 0
