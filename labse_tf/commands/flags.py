@@ -79,30 +79,31 @@ def run_program(
 ) -> None:
     """Runs a program; what a user did wrong is one line on stderr and exit status 2.
 
-    Args:
-        main: the program.
-        arguments: of its command line; None for those of the process.
-    """
-    try:
-        main(arguments)
-    except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
     A run that SIGTERM ended has status 75, EX_TEMPFAIL of <sysexits.h>: it is not finished, and
     goes on when it is started again.
 
     With the environment variable LABSE_TRACEBACK the error's traceback comes before it. If who
     reads stdout has gone (`| head -1`), the program ends without a word, with status 141.
 
-        sys.exit(2)
-    except Preempted as end:
-        print(end, file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    Args:
+        main: the program.
+        arguments: of its command line; None for those of the process.
+    """
+    try:
+        main(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # What is still in the buffer goes nowhere, or its flush at the end would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         if os.environ.get("LABSE_TRACEBACK"):
             traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Preempted as end:
+        print(end, file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

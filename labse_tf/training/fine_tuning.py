@@ -18,6 +18,7 @@ from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.loop import train
+from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import Files, check_stages, settings_of
 from labse_tf.training.stages import Stage
 from labse_tf.training.strategy import strategy_of
@@ -53,8 +54,8 @@ def fine_tune(
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
-        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
-        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
+        OSError: something could not be written, as on a full disk; the last checkpoint is kept.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
             model was loaded to embed only, in bfloat16 or with another backend.
 
@@ -67,13 +68,13 @@ def fine_tune(
     if config.patience and not held_out:
         raise ValueError("`patience` is about held-out pairs, but there are no `held_out` files.")
     check_stages(workdir, bool(config.stages))
-    with strategy.scope():
+    with Preemption(strategy) as preemption, strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
                 model = LaBSE(
                     model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
                 )
-            _run_stage(model, pairs, config, stage, workdir, held_out, loss)
+            _run_stage(model, pairs, config, stage, workdir, held_out, loss, preemption)
     return model
 
 
@@ -85,6 +86,7 @@ def _run_stage(
     workdir: str | os.PathLike,
     held_out: Files,
     loss: type[AdditiveMarginRankingLoss],
+    preemption: Preemption,
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
     static = config.static_width
@@ -131,7 +133,16 @@ def _run_stage(
     callbacks = []
     if held_out:
         callbacks.append(HeldOutPairs(model, held_out, state, config, stage))
-    train(dual_encoder, config, stage, state, dataset, unit="pairs", callbacks=callbacks)
+    train(
+        dual_encoder,
+        config,
+        stage,
+        state,
+        dataset,
+        unit="pairs",
+        preemption=preemption,
+        callbacks=callbacks,
+    )
     if state.finished:
         averages = optimizer.averages
         for name, weight in zip(names, weights, strict=True):

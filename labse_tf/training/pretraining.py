@@ -17,6 +17,7 @@ from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
 from labse_tf.training.loop import Dataset, train
+from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.run_directory import Files, check_stages, settings_of
 from labse_tf.training.stages import Stage
@@ -54,8 +55,8 @@ def pretrain(
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
-        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
-        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
+        OSError: something could not be written, as on a full disk; the last checkpoint is kept.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
             run; or the model was loaded to embed only, in bfloat16 or with another backend.
 
@@ -70,9 +71,6 @@ def pretrain(
     masking = Masking(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
     )
-    evaluation = None
-    if held_out:
-        evaluation = MaskedEvaluation(held_out, model.preprocessor, masking)
     settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
     preprocessor = model.preprocessor
 
@@ -93,12 +91,15 @@ def pretrain(
         )
         return batches.map(lambda batch: (batch,))
 
-    with strategy.scope():
+    with Preemption(strategy) as preemption, strategy.scope():
+        evaluation = MaskedEvaluation(held_out, preprocessor, masking) if held_out else None
         head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
         for stage in config.parsed_stages:
             if stage.num_layers not in (None, model.encoder.config.num_layers):
                 model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
-            _run_stage(model, head, config, stage, workdir, settings, dataset, evaluation)
+            _run_stage(
+                model, head, config, stage, workdir, settings, dataset, evaluation, preemption
+            )
     return model
 
 
@@ -111,6 +112,7 @@ def _run_stage(
     settings: dict,
     dataset: Dataset,
     evaluation: MaskedEvaluation | None,
+    preemption: Preemption,
 ) -> None:
     task = Pretrainer(
         computing_in(model.encoder, config.precision),
@@ -131,4 +133,13 @@ def _run_stage(
         parts={"head": head},
     )
     callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
-    train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)
+    train(
+        task,
+        config,
+        stage,
+        state,
+        dataset,
+        unit="sequences",
+        preemption=preemption,
+        callbacks=callbacks,
+    )

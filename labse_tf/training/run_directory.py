@@ -47,14 +47,15 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
     """Reads the model of a training run, at its newest checkpoint or at `step`.
 
     If no step is given, a run with `patience` yields the model that was best on held-out pairs.
-    Else a run with `ema_decay` yields the moving average of the weights. A run of several stages
-    is read at its newest stage that has a checkpoint; `step` counts within that stage.
+    A run with `ema_decay` yields the moving average of the weights, the best one or that of the
+    step. A run of several stages is read at its newest stage that has a checkpoint; `step` counts
+    within that stage.
 
     Raises:
         FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
         ValueError: the checkpoint does not fit the run's configuration.
     """
-    workdir, run, checkpoint = _checkpoint(workdir, step)
+    workdir, run, checkpoint = find_checkpoint(workdir, step)
     settings = run["settings"]
     encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
     read_weights(checkpoint, encoder=encoder)
@@ -80,7 +81,7 @@ def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLang
         FileNotFoundError: as of `load_run`.
         ValueError: the run is one of translation ranking, which has no head.
     """
-    workdir, run, checkpoint = _checkpoint(workdir, step)
+    workdir, run, checkpoint = find_checkpoint(workdir, step)
     if "mask_rate" not in run["settings"]:
         raise ValueError(
             f"{workdir!r} holds a run of translation ranking, which has no head for masked word "
@@ -112,8 +113,12 @@ def stages_in(workdir: str) -> list[str]:
         found.append(path)
 
 
-def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict, str]:
-    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint."""
+def find_checkpoint(workdir: str | os.PathLike, step: int | None = None) -> tuple[str, dict, str]:
+    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint.
+
+    Raises:
+        FileNotFoundError: as of `load_run`.
+    """
     workdir = os.fspath(workdir)
     if stages := stages_in(workdir):
         workdir = stages[-1]

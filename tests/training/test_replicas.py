@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tests.training import one_weight
 from tests.training.replicas import (
     GLOBAL_BATCH,
     ONE_DEVICE,
@@ -159,3 +160,13 @@ def test_two_workers_end_at_the_same_step(two_workers):
     assert [output["preempted"] for output in outputs] == [5, 5]
     assert checkpoints(folder / "asked-0") == [0, 4, 5]
     assert not (folder / "asked-1").exists()
+
+
+def test_each_worker_writes_its_part_of_a_step_that_is_not_finite(two_workers):
+    folder = two_workers[0] / "not-finite"
+    found = []
+    for worker in range(2):
+        with np.load(folder / f"not-finite-step-2-worker-{worker}.npz") as written:
+            found.append(written["0/ids"].ravel())
+    np.testing.assert_array_equal(np.concatenate(found), one_weight.IDS[1])
+    assert checkpoints(folder) == [0]
