@@ -98,16 +98,16 @@ class TrainingState:
         return bool(self._finished.numpy())
 
     def finish(self) -> None:
-        """To be called before the last `save`: brings lazily updated rows up to date."""
+        """To be called before the last `save`."""
         self._finished.assign(True)
-        self._optimizer.settle()
 
     def save(self) -> str:
-        """Writes a checkpoint; the first one makes the run's directory.
+        """Writes a checkpoint, of settled weights; the first one makes the run's directory.
 
         Raises:
             OSError: it could not be written, as on a full disk; the earlier ones are kept.
         """
+        self._optimizer.settle()
         with self._writing("checkpoint"):
             if self._scratch is None:
                 write_run(self.workdir, self._run, self._vocab_file)
@@ -136,6 +136,10 @@ class TrainingState:
     def newest(self) -> str | None:
         """The path of the last good checkpoint."""
         return self._manager.latest_checkpoint
+
+    def result(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which the encoder has the weights that the run would end with now."""
+        return self._optimizer.averaged()
 
     def save_best(self) -> None:
         """Writes the encoder as it is now to WORKDIR/best, in place of the one there.

@@ -24,7 +24,7 @@ class HeldOutPairs(HeldOut):
 
     Each sentence's nearest neighbour among all translations of its file is looked up, in both
     directions; P@1 is the mean over directions and files. The best encoder is kept in the run's
-    directory.
+    directory, with `ema_decay` as its moving average.
 
     Args:
         model: embeds; its encoder is what is trained.
