@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.layers import Dense, Embeddings, shape_of
 from labse_tf.encoder.transformer import TransformerLayer
 from labse_tf.encoder.unpadding import Unpadding
@@ -72,6 +73,7 @@ class Encoder(tf_keras.layers.Layer):
         dropout_seed: tf.Tensor | None = None,
         pooled_only: bool = False,
         custom_gradients: bool = False,
+        first_row: int | tf.Tensor = 0,
     ) -> dict[str, tf.Tensor]:
         """Embeds tokenised sentences.
 
@@ -84,6 +86,8 @@ class Encoder(tf_keras.layers.Layer):
                 dynamic, which TPUs do not support.
             custom_gradients: whether to use the faster ops with custom gradients of
                 `labse_tf.encoder.custom_gradients`; for training steps, not for export.
+            first_row: number of the first row in the global batch. With a seed, what is dropped of
+                a row depends on its number, and not on the rows that it is embedded with.
 
         Raises:
             ValueError: an input is missing, or the static width is above `max_positions`.
@@ -95,15 +99,16 @@ class Encoder(tf_keras.layers.Layer):
             )
         word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
         batch, width = shape_of(word_ids)
-        if isinstance(width, int) and width > self.config.max_positions:
-            raise ValueError(
-                f"The input is {width} tokens wide, but the encoder has only "
-                f"`max_positions` (={self.config.max_positions})."
-            )
         unpadding = Unpadding.from_mask(mask) if pooled_only else None
         options = dict(
-            training=training,
-            dropout_seed=dropout_seed,
+            dropout=Dropout(
+                self.config.dropout if training else 0.0,
+                dropout_seed,
+                first_row,
+                batch,
+                width,
+                unpadding,
+            ),
             unpadding=unpadding,
             custom_gradients=custom_gradients,
         )

@@ -24,8 +24,9 @@ trained_on_one_device = functools.cache(functools.partial(trained, ONE_DEVICE))
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_loss_and_every_gradient(replicas, mirrored):
-    loss, negatives, gradients = loss_and_gradients()
-    loss_n, negatives_n, gradients_n = loss_and_gradients(mirrored(replicas))
+    """With dropout: the masks are those of the rows of the global batch."""
+    loss, negatives, gradients = loss_and_gradients(dropout=0.3)
+    loss_n, negatives_n, gradients_n = loss_and_gradients(mirrored(replicas), dropout=0.3)
     assert loss == pytest.approx(loss_n, abs=1e-5)
     # 8 pairs, of which two do not count against each other: (6 * 7 + 2 * 6) / 8.
     assert negatives == negatives_n == 6.75
