@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from labse_tf.training.preemption import Preempted
@@ -20,7 +20,12 @@ MODEL_HELP = (
 )
 
 
-def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = None) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser,
+    dataclass: type,
+    preset: Any = None,
+    without: Collection[str] = (),
+) -> None:
     """Adds a flag for each field of a dataclass: its name, type, help and default.
 
     So that every default stands in one place, the dataclass.
@@ -30,9 +35,12 @@ def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = No
         dataclass: its fields' `metadata["help"]` explain the flags.
         preset: an instance whose values are the defaults instead of the dataclass' own. A flag
             that is not given is None then, so that `from_flags` can tell what was.
+        without: fields that have no flag.
     """
     types = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
+        if field.name in without:
+            continue
         default = getattr(preset, field.name) if preset is not None else field.default
         text = field.metadata.get("help", "").replace("%", "%%")
         options: dict[str, Any] = {
@@ -40,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = No
             "default": None if preset is not None else default,
             "help": f"{text} (default: {str(default).replace('%', '%%')})".strip(),
         }
-        if types[field.name] is bool:
+        if types[field.name] in (bool, bool | None):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = types[field.name]

@@ -16,10 +16,11 @@ from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
+from labse_tf.training.locking import locked
 from labse_tf.training.loop import Dataset, train
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
-from labse_tf.training.run_directory import Files, check_stages, settings_of
+from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
 from labse_tf.training.stages import Stage
 from labse_tf.training.strategy import strategy_of
 
@@ -55,7 +56,8 @@ def pretrain(
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
-        OSError: something could not be written, as on a full disk; the last checkpoint is kept.
+        OSError: something could not be written, as on a full disk; the last checkpoint is kept. Or
+            another process trains in `workdir`.
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
             run; or the model was loaded to embed only, in bfloat16 or with another backend.
@@ -67,6 +69,7 @@ def pretrain(
         >>> model.save("pretrained")
     """
     strategy = strategy_of(model)
+    text, pairs, held_out = listed(text), listed(pairs), listed(held_out)
     check_stages(workdir, bool(config.stages))
     masking = Masking(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
@@ -91,7 +94,8 @@ def pretrain(
         )
         return batches.map(lambda batch: (batch,))
 
-    with Preemption(strategy) as preemption, strategy.scope():
+    lock = locked(workdir, strategy.extended.should_checkpoint)
+    with lock, Preemption(strategy) as preemption, strategy.scope():
         evaluation = MaskedEvaluation(held_out, preprocessor, masking) if held_out else None
         head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
         for stage in config.parsed_stages:

@@ -13,12 +13,12 @@ from labse_tf import EncoderConfig
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
-from labse_tf.training.config import TrainingConfig
+from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.loop import train
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import settings_of
 
-CONFIG = TrainingConfig(
+CONFIG = FineTuningConfig(
     steps=12,
     batch_size=8,
     learning_rate=0.01,

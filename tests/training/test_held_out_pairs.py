@@ -17,7 +17,8 @@ from tests.training.runs import CONFIG, assert_same, checkpoints, weights, write
 def test_p_at_1_by_hand(new_model, tmp_path):
     model = new_model()
     few = write_pairs(tmp_path / "few.tsv", 20, seed=5)
-    others = write_pairs(tmp_path / "others.tsv", 10, seed=6)
+    (tmp_path / "other").mkdir()
+    others = write_pairs(tmp_path / "other" / "few.tsv", 10, seed=6)  # another one of its name
     state = types.SimpleNamespace(step=0)
     callback = HeldOutPairs(model, [few, others], state, CONFIG, parse_stages("", 1)[0])
     accuracies = []

@@ -1,10 +1,12 @@
 """What a run says of itself, and how it is read back or refused."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,8 @@ def test_what_a_run_says_of_itself(finished, new_model, pairs, tmp_path):
     run = json.loads((workdir / "config.json").read_text())
     settings = dict(run["settings"])
     assert settings.pop("pairs") == settings.pop("held_out") == [os.path.abspath(pairs)]
+    (checksum,) = settings.pop("checksums")["pairs"]
+    assert checksum == f"sha256:{hashlib.sha256(Path(pairs).read_bytes()).hexdigest()}"
     assert FineTuningConfig(**settings) == CONFIG
     assert run["system"]["labse_tf"] == labse_tf.__version__
     assert run["system"]["tensorflow"] == tf.__version__ and run["system"]["command"] == sys.argv
