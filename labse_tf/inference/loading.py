@@ -5,9 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import shutil
 import tempfile
-import weakref
 
 import tensorflow_hub as hub
 
@@ -113,23 +111,8 @@ def _listing(path: str) -> list[str]:
 
 
 def _from_archive(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
-    directory = tempfile.mkdtemp(prefix="labse_tf-")
-    try:
-        model = _from_directory(archives.extract(path, directory), vocab_file)
-    except BaseException:
-        shutil.rmtree(directory)
-        raise
-    # Of the unpacked files only the vocabulary is needed from now on, as long as the model is.
-    _remove_all_but(directory, model.preprocessor.vocab_file)
-    weakref.finalize(model.preprocessor, shutil.rmtree, directory, ignore_errors=True)
-    return model
-
-
-def _remove_all_but(directory: str, kept: str) -> None:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if os.path.join(folder, name) != kept:
-                os.remove(os.path.join(folder, name))
+    with tempfile.TemporaryDirectory(prefix="labse_tf-") as directory:
+        return _from_directory(archives.extract(path, directory), vocab_file)
 
 
 def _fetched(handle: str) -> str:

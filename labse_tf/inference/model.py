@@ -51,8 +51,8 @@ class LaBSE:
         config = encoder.config
         if preprocessor.vocab_size != config.vocab_size:
             raise ValueError(
-                f"The vocabulary {preprocessor.vocab_file!r} has {preprocessor.vocab_size} tokens, "
-                f"but the encoder's `vocab_size` is {config.vocab_size}."
+                f"The vocabulary has {preprocessor.vocab_size} tokens, but the encoder's "
+                f"`vocab_size` is {config.vocab_size}."
             )
         if preprocessor.seq_length > config.max_positions:
             raise ValueError(
@@ -90,7 +90,8 @@ class LaBSE:
             sentences: strings, from a list, a generator or whatever can be iterated over; or a
                 pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
                 they are needed, in windows of 4,096. An empty one is legal. One longer than the
-                preprocessor's `seq_length` is cut, and a warning says how many were.
+                preprocessor's `seq_length` is cut, and a warning says how many were; another one
+                how many are nothing but [UNK].
             batch_tokens: the most tokens of a batch, padding included: bounds the memory.
             precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
                 fast where the CPU has instructions for it; None: as the model was loaded. One
@@ -132,7 +133,7 @@ class LaBSE:
             total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
         sentences, length = in_utf8(sentences)
         total = length if total is None else total
-        cut = count = 0
+        cut = unknown = count = 0
         with tqdm(total=total, unit=" sentences", disable=not show_progress) as bar:
             if output is None:
                 rows = EmbeddingRows(length or 0, self.dim, output_dtype)
@@ -142,9 +143,10 @@ class LaBSE:
                 if rows.rows:
                     skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision])
                     bar.update(rows.rows)
-                for embeddings, too_long in windows.embed(sentences, batch_tokens, bar.update):
+                for embeddings, *counts in windows.embed(sentences, batch_tokens, bar.update):
                     rows.append(embeddings)
-                    cut, count = cut + too_long, count + len(embeddings)
+                    cut, unknown = cut + counts[0], unknown + counts[1]
+                    count += len(embeddings)
                 result = rows.finish()
             finally:
                 rows.close()
@@ -152,6 +154,12 @@ class LaBSE:
             warnings.warn(
                 f"{cut:,} of {count:,} sentences are longer than `seq_length` "
                 f"(={self.preprocessor.seq_length}) tokens and were cut.",
+                stacklevel=2,
+            )
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} of {count:,} sentences are nothing but [UNK]: none of their words is "
+                "in the vocabulary, and those of as many words have the same embedding.",
                 stacklevel=2,
             )
         return result

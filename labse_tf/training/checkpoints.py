@@ -56,7 +56,7 @@ class TrainingState:
         extended = tf.distribute.get_strategy().extended
         self._optimizer = optimizer
         self._run = describe(model, settings)
-        self._vocab_file = model.preprocessor.vocab_file
+        self._vocabulary = model.preprocessor.vocabulary
         compare_with_run(self.workdir, self._run)
         directory = os.path.join(self.workdir, CHECKPOINTS)
         # Saving is collective: workers that are not the chief write checkpoints that nobody reads.
@@ -110,7 +110,7 @@ class TrainingState:
         self._optimizer.settle()
         with self._writing("checkpoint"):
             if self._scratch is None:
-                write_run(self.workdir, self._run, self._vocab_file)
+                write_run(self.workdir, self._run, self._vocabulary)
             try:
                 return self._manager.save(checkpoint_number=self.step)
             except (tf.errors.OpError, OSError):

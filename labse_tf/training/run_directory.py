@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +32,7 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
-from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
 from labse_tf.training.comparing import CHECKSUMS, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
@@ -42,6 +41,7 @@ from labse_tf.version import __version__
 RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
 BEST = os.path.join("best", "encoder")
 Files = str | os.PathLike | Sequence[str | os.PathLike]
+_BEFORE_THE_CHOICE = {"max_word_bytes": GOOGLE_MAX_WORD_BYTES}  # of runs that do not say
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
 
 
@@ -73,7 +73,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         averaged = {w.name.removesuffix(":0"): w for w in weights_to_train(encoder, **frozen)}
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
-    return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
+    options = {**_BEFORE_THE_CHOICE, **run["preprocessor"]}
+    return LaBSE(Preprocessor(vocab_file, **options), encoder)
 
 
 def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLanguageHead:
@@ -163,15 +164,14 @@ def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
     """What config.json holds: the settings, of which a run that is started again must share those
     that decide the weights, and how the run came about."""
     preprocessor = model.preprocessor
-    with open(preprocessor.vocab_file, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
     run = {
         "encoder": dataclasses.asdict(model.encoder.config),
         "preprocessor": {
             "seq_length": preprocessor.seq_length,
             "lower_case": preprocessor.lower_case,
+            "max_word_bytes": preprocessor.max_word_bytes,
         },
-        "vocabulary_sha256": digest,
+        "vocabulary_sha256": hashlib.sha256(preprocessor.vocabulary).hexdigest(),
         "settings": settings,
         "system": {
             "command": sys.argv,
@@ -193,6 +193,8 @@ def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
         return
     with open(run_file, encoding="utf-8") as file:
         before = json.load(file)
+    if "preprocessor" in before:
+        before["preprocessor"] = {**_BEFORE_THE_CHOICE, **before["preprocessor"]}
     if found := differences(before, run):
         raise ValueError(
             f"{workdir!r} holds a run of other settings: {'; '.join(found)}. Start it "
@@ -200,14 +202,13 @@ def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
         )
 
 
-def write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
+def write_run(workdir: str, run: dict[str, Any], vocabulary: bytes) -> None:
     """Makes a run's directory, with its config.json and vocabulary, unless it is there."""
     run_file = os.path.join(workdir, RUN_FILE)
     if os.path.exists(run_file):
         return
     os.makedirs(workdir, exist_ok=True)
-    vocabulary = atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb")
-    with open(vocab_file, "rb") as source, vocabulary as file:
-        shutil.copyfileobj(source, file)
+    with atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb") as file:
+        file.write(vocabulary)
     with atomic_file(run_file) as file:
         json.dump(run, file, indent=2)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from labse_tf import EncoderConfig
+from labse_tf import EncoderConfig, Preprocessor
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
@@ -85,8 +85,7 @@ def dataset(context, skip):
 
 def make_model(vocab_file):
     """What a TrainingState takes for a LaBSE."""
-    preprocessor = types.SimpleNamespace(vocab_file=vocab_file, seq_length=8, lower_case=False)
-    return types.SimpleNamespace(encoder=Encoder(), preprocessor=preprocessor)
+    return types.SimpleNamespace(encoder=Encoder(), preprocessor=Preprocessor(vocab_file, 8))
 
 
 def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
