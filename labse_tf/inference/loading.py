@@ -12,11 +12,12 @@ import tensorflow_hub as hub
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.inference.model import LaBSE
 from labse_tf.inference.openvino import OpenVINO, check_installed
-from labse_tf.pretrained import archives, hugging_face, model_garden, tf_hub
+from labse_tf.inference.processes import check_process
+from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.release.saved_model import is_release, read_release
 
 BACKENDS = ("tensorflow", "openvino")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def load(
@@ -53,9 +54,11 @@ def load(
         ImportError: the backend is not installed, or what reads this format.
         OSError: it could not be fetched.
         ValueError: it is none of these, or not a whole one; the message says what it lacks. Or
+        RuntimeError: the process was forked from one that had a model.
             there is no such precision or backend.
     """
     source = os.fspath(source)
+    check_process()
     for name, value, known in (
         ("precision", precision, PRECISIONS),
         ("backend", backend, BACKENDS),
@@ -73,18 +76,35 @@ def load(
 
 
 def _load(source: str, vocab_file: str | os.PathLike | None) -> LaBSE:
-    if source.startswith(("http://", "https://")):
+    if source.startswith(("http://", "https://")) and not kaggle.handle_of(source):
         return _from_directory(_fetched(source), vocab_file)
     if os.path.isfile(source) and archives.is_archive(source):
         return _from_archive(source, vocab_file)
     if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
-        if not _REPOSITORY.fullmatch(source):
-            raise FileNotFoundError(f"There is no file or directory {source!r}.")
-        source = hugging_face.download(source)
+        if handle := kaggle.handle_of(source):
+            source = kaggle.download(handle)
+        else:
+            source = _downloaded(source)
     return _from_directory(source, vocab_file)
 
 
 def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
+def _downloaded(name: str) -> str:
+    """The directory to which a repository of Hugging Face was fetched.
+
+    "release/typo" could be one as well, but for where there is a directory "release".
+    """
+    looks_like_a_path = os.path.isdir(os.path.dirname(name)) or archives.is_archive(name)
+    if looks_like_a_path or not _REPOSITORY.fullmatch(name):
+        raise FileNotFoundError(f"There is no file or directory {name!r}.")
+    try:
+        return hugging_face.download(name)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(f"There is no directory {name!r} here. {error}") from error
+
+
     if is_release(path):
         read, brings_vocabulary = read_release, True
     elif tf_hub.is_saved_model(path):

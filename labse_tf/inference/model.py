@@ -12,11 +12,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.precision import PRECISIONS, computing_in
+from labse_tf.encoder.precision import PRECISIONS, computing_in, weights_dtype_of
 from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.inference.processes import check_process
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
@@ -59,6 +60,7 @@ class LaBSE:
                 f"`seq_length` (={preprocessor.seq_length}) must be at most the encoder's "
                 f"`max_positions` (={config.max_positions})."
             )
+        check_process()
         self.preprocessor = preprocessor
         self.encoder = encoder
         self.backend = backend
@@ -114,10 +116,12 @@ class LaBSE:
             FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
             MemoryError: a batch did not fit in memory.
             OSError: the output cannot be written, or `sentences` read.
+            RuntimeError: the process was forked from one that had a model.
             TypeError: `sentences` is a string, or one of them is not (the message has its index).
             ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
                 none of the above; or the rows to resume are not this model's of these sentences.
         """
+        check_process()
         if batch_tokens < 1:
             raise ValueError(f"`batch_tokens` (={batch_tokens}) must be at least 1.")
         if output_dtype not in OUTPUT_DTYPES:
@@ -126,6 +130,11 @@ class LaBSE:
             raise ValueError("`resume` needs the `output` that an earlier run has begun.")
         if precision is None:
             precision = (self.backend or self.encoder).compute_dtype
+            if precision not in PRECISIONS:
+                raise ValueError(
+                    f"The encoder's policy is to compute in {precision}, in which nothing is "
+                    f"embedded: give `precision`, one of {PRECISIONS}."
+                )
         windows = self._in(precision)
         if show_progress is None:
             show_progress = sys.stderr.isatty()
@@ -169,8 +178,22 @@ class LaBSE:
         return self.encode(a) @ self.encode(b).T
 
     def save(self, path: str | os.PathLike, **options) -> None:
-        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`."""
+        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`.
+
+        `weights_dtype` is by default that of the weights here, so that those of a model that was
+        loaded in bfloat16 are not called float32, which they are no more.
+        """
+        check_process()
+        stored = weights_dtype_of(self.encoder)
+        if stored != "float32" and options.get("weights_dtype") is None:
+            options["weights_dtype"] = stored
         write_release(path, self.preprocessor, self.encoder, **options)
+
+    def __getstate__(self):
+        raise TypeError(
+            "A LaBSE cannot be pickled or copied: it has TensorFlow's variables and functions. "
+            "Save it (`model.save(path)`), and labse_tf.load the path in the other process."
+        )
 
     def _in(self, precision: str) -> Windows:
         """What embeds in a precision, made when it is first asked for."""
