@@ -91,6 +91,7 @@ class Encoder(tf_keras.layers.Layer):
 
         Raises:
             ValueError: an input is missing, or the static width is above `max_positions`.
+            tf.errors.InvalidArgumentError: a dynamic width is.
         """
         if missing := [name for name in INPUTS if name not in inputs]:
             raise ValueError(
@@ -98,6 +99,7 @@ class Encoder(tf_keras.layers.Layer):
                 f"got {sorted(inputs)}."
             )
         word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+        word_ids = self._checked_width(word_ids)
         batch, width = shape_of(word_ids)
         unpadding = Unpadding.from_mask(mask) if pooled_only else None
         options = dict(
@@ -142,6 +144,18 @@ class Encoder(tf_keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Encoder:
         """An encoder of the same arguments, with new weights."""
         return cls(**{**config, "config": EncoderConfig(**config["config"])})
+
+    def _checked_width(self, word_ids: tf.Tensor) -> tf.Tensor:
+        most, width = self.config.max_positions, word_ids.shape[1]
+        has = f"but the encoder has only `max_positions` (={most})."
+        if width is None:
+            text = f"The input is too many tokens wide, {has}"
+            check = tf.debugging.assert_less_equal(tf.shape(word_ids)[1], most, message=text)
+            with tf.control_dependencies([check]):
+                return tf.identity(word_ids)
+        if width > most:
+            raise ValueError(f"The input is {width} tokens wide, {has}")
+        return word_ids
 
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         if self.pooler is not None:

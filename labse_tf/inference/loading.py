@@ -45,7 +45,8 @@ def load(
         source: the directory, file, handle or name.
         vocab_file: the vocabulary of a SavedModel or a checkpoint that does not have one.
         precision: "float32"; or "bfloat16", to embed only: the weights are held and used in half
-            the space, and `encode` does not cast them for each batch.
+            the space, and `encode` does not cast them for each batch. Keras' global policy and
+            `floatx` change neither.
         backend: "tensorflow"; or "openvino", to embed only: the encoder's weights are compiled
             by OpenVINO, which is faster on some CPUs (extra `openvino`).
 
