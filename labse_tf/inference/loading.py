@@ -54,12 +54,12 @@ def load(
         FileNotFoundError: there is no such file or directory, or a part of the model is missing.
         ImportError: the backend is not installed, or what reads this format.
         OSError: it could not be fetched.
-        ValueError: it is none of these, or not a whole one; the message says what it lacks. Or
         RuntimeError: the process was forked from one that had a model.
+        ValueError: it is none of these, or not a whole one; the message says what it lacks. Or
             there is no such precision or backend.
     """
-    source = os.fspath(source)
     check_process()
+    source = os.fspath(source)
     for name, value, known in (
         ("precision", precision, PRECISIONS),
         ("backend", backend, BACKENDS),
@@ -89,7 +89,6 @@ def _load(source: str, vocab_file: str | os.PathLike | None) -> LaBSE:
     return _from_directory(source, vocab_file)
 
 
-def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
 def _downloaded(name: str) -> str:
     """The directory to which a repository of Hugging Face was fetched.
 
@@ -106,6 +105,7 @@ def _downloaded(name: str) -> str:
         raise OSError(f"There is no directory {name!r} here. {error}") from error
 
 
+def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
     if is_release(path):
         read, brings_vocabulary = read_release, True
     elif tf_hub.is_saved_model(path):
