@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.commands.flags import run_program
-from labse_tf.model_card import Claims, write_cards
+from labse_tf.model_card import PAGES, Claims, write_cards
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,6 +72,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--repository", metavar="ID", help="on Hugging Face (default: PUBLISHER/NAME)"
     )
+    parser.add_argument(
+        "--pages",
+        nargs="+",
+        choices=PAGES,
+        default=("tf-hub", "hugging-face"),
+        metavar="PAGE",
+        help="tf-hub, kaggle, hugging-face (default: tf-hub hugging-face)",
+    )
     flags = parser.parse_args(arguments)
     claims = Claims(
         publisher=flags.publisher,
@@ -86,7 +94,12 @@ def main(arguments: list[str] | None = None) -> None:
         repository=flags.repository,
     )
     pages = write_cards(
-        flags.model, flags.evaluation, claims, flags.output, sentences=flags.sentences
+        flags.model,
+        flags.evaluation,
+        claims,
+        flags.output,
+        sentences=flags.sentences,
+        pages=flags.pages,
     )
     print("\n".join(pages))
 

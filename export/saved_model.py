@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,6 +13,7 @@ from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.precision import PRECISIONS
 from labse_tf.release.saved_model import size_on_disk, write_split
+from labse_tf.training.progress import unfinished
 from labse_tf.training.run_directory import load_head, load_run
 
 SAMPLE = sorted((Path(__file__).parents[1] / "training" / "sample").glob("*.heldout.tsv.gz"))
@@ -21,7 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m export.saved_model",
         description="Exports a training run as one SavedModel with the preprocessor inside, which "
-        "hub.load, hub.KerasLayer, TensorFlow Serving and labse_tf.load read.",
+        "hub.load, hub.KerasLayer, TensorFlow Serving and labse_tf.load read. Of a run that has "
+        "not ended it says so on stderr, with the step.",
     )
     parser.add_argument("run", help="working directory of training.dual_encoder or .pretrain")
     parser.add_argument("release", help="directory to write")
@@ -56,6 +59,12 @@ def main(arguments: list[str] | None = None) -> None:
         "with float32 (default: the held-out sentences of the sample)",
     )
     flags = parser.parse_args(arguments)
+    if where := unfinished(flags.run):
+        print(
+            f"warning: the run in {flags.run!r} has not ended: its newest checkpoint is of "
+            f"{where}. Start the run again in the same way to go on.",
+            file=sys.stderr,
+        )
     model = load_run(flags.run, flags.step)
     options = dict(
         compute_dtype=flags.compute_dtype,

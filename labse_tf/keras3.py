@@ -53,7 +53,7 @@ class LaBSELayer(keras.layers.Layer):
                 f"A release is a TensorFlow SavedModel, but Keras runs on "
                 f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow."
             )
-        super().__init__(name=name, dtype="float32")
+        super().__init__(name=name, dtype="float32", autocast=False)  # weights stay as they are
         self.release_path = os.fspath(path)
         if not os.path.isdir(self.release_path):
             raise FileNotFoundError(f"There is no directory {self.release_path!r} of a release.")
@@ -76,6 +76,16 @@ class LaBSELayer(keras.layers.Layer):
         )
         self.trainable = trainable  # after the weights are there, which it is set on as well
         self.built = True
+
+    @property
+    def compute_dtype(self) -> str:
+        """What Sequential makes the input of, where it has none, as of TextVectorization."""
+        return "string"
+
+    @property
+    def variable_dtype(self) -> str:
+        """Equal to `compute_dtype`, so that Keras casts no weight; each has its own dtype."""
+        return "string"
 
     def call(self, inputs, training: bool | None = None):
         """Embeds sentences, or a preprocessor's ids; see the class."""

@@ -45,7 +45,8 @@ def expected(model):
 def test_strings_and_ids(seen, expected):
     for name in ("layer", "column", "array", "ids", "ids/int64", "functional ids"):
         np.testing.assert_allclose(seen[name], expected, atol=2e-6, err_msg=name)
-    np.testing.assert_allclose(seen["sequential"], seen["sequential/by hand"], atol=1e-6)
+    for name in ("sequential", "bare"):
+        np.testing.assert_allclose(seen[name], seen[f"{name}/by hand"], atol=1e-6)
 
 
 def test_the_same_as_labse_encode(seen, release, tmp_path):

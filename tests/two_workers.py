@@ -1,5 +1,6 @@
 """Two worker processes that train together, and what starts them."""
 
+import contextlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ def free_ports(count):
 def run_two_workers(directory):
     """Runs this module as two workers of one cluster; returns what each found, see `main`."""
     workers = [f"localhost:{port}" for port in free_ports(2)]
+    Path(directory, "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n")
     processes = []
     for index in range(2):
         cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
@@ -36,10 +38,11 @@ def run_two_workers(directory):
 
 
 def main(directory):
-    """Trains the dual encoder of test_replicas, a weight, and a weight that is interrupted.
+    """Trains the dual encoder of test_replicas, and three weights.
 
-    Prints, as JSON: loss, the first run's; weight, the second's; preempted, the last step of the
-    third. Each worker has directories of its own.
+    The second weight is interrupted; the third one's loss is NaN in step 2. Prints, as JSON: loss,
+    the dual encoder's; weight, the first one; preempted, the last step of the second. Each worker
+    has directories of its own, but for the third.
     """
     import numpy as np
 
@@ -58,16 +61,20 @@ def main(directory):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     index, directory = strategy.cluster_resolver.task_id, Path(directory)
+    vocab_file = str(directory / "vocab.txt")
     history, weights = trained(strategy)
     np.savez(directory / f"worker-{index}.npz", **weights)
     with strategy.scope():
-        weight = one_weight.run(directory / f"run-{index}", __file__)
+        weight = one_weight.run(directory / f"run-{index}", vocab_file)
         callback = Ask if index == 1 else None
         try:
-            one_weight.run(directory / f"asked-{index}", __file__, callback=callback)
+            one_weight.run(directory / f"asked-{index}", vocab_file, callback=callback)
             step = None
         except Preempted as end:
             step = int(re.search(r"the checkpoint of step (\d+) is saved", str(end))[1])
+        with contextlib.suppress(FloatingPointError):
+            figures = {2: {"loss": float("nan")}}
+            one_weight.run(directory / "not-finite", vocab_file, figures=figures)
     print(json.dumps({"loss": history["loss"][0], "weight": weight, "preempted": step}))
 
 

@@ -44,6 +44,7 @@ def add_start(parser: argparse.ArgumentParser, config: type[TrainingConfig], ini
         parser.add_argument_group("a new encoder"),
         labse_tf.EncoderConfig,
         preset=labse_tf.EncoderConfig.small(vocab_size=1),
+        without=["vocab_size"],  # that of the vocabulary
     )
 
 

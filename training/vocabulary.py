@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -10,8 +11,10 @@ import tensorflow as tf
 
 from labse_tf.commands.flags import run_program
 from labse_tf.data.pair_files import read_columns
-from labse_tf.tokenization.preprocessing import UNKNOWN, Preprocessor
-from labse_tf.tokenization.vocabulary import RESERVED, learn_vocabulary, write_vocabulary
+from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
+
+_MOST_UNKNOWN = 0.2  # of a file's words, without a warning
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,6 +27,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pairs", nargs="+", required=True, help="files of translation pairs")
     parser.add_argument("--output", required=True, help="file to write, one piece a line")
     parser.add_argument("--vocab-size", type=int, required=True, help="most pieces")
+    parser.add_argument(
+        "--max-word-bytes",
+        type=int,
+        help="leave out longer words, for a model to which they are unknown: 100 for Google's "
+        "(default: no limit)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     options = inspect.signature(learn_vocabulary).parameters
     for name, text in (
@@ -44,23 +53,34 @@ def main(arguments: list[str] | None = None) -> None:
     tokens = learn_vocabulary([read_columns(file) for file in files], **flags)
     write_vocabulary(tokens, output, overwrite=overwrite)
     print(f"{output}: {len(tokens):,} pieces")
-    print_use(output, files)
+    print_use(Preprocessor(output, max_word_bytes=flags["max_word_bytes"]), files)
 
 
-def print_use(vocab_file: str, files: list[str]) -> None:
-    """What the vocabulary makes of each file's sources, and of the first file's targets."""
-    preprocessor = Preprocessor(vocab_file)
-    unknown = tf.constant(RESERVED.index(UNKNOWN))
+def print_use(preprocessor: Preprocessor, files: list[str]) -> None:
+    """What the vocabulary makes of each file's sources, and of the first file's targets.
+
+    `unknown` is the share of the words; a file with more than 20% is named once more.
+    """
+    too_many = []
     print(f"{'':36}{'pieces/sentence':>16}{'pieces/word':>13}{'unknown':>9}")
     for index, side in [(i, 0) for i in range(len(files))] + [(0, 1)]:
         sentences = [pair[side] for pair in read_columns(files[index])]
         words = preprocessor.tokenize(tf.constant(sentences))
         pieces = words.flat_values
-        count, lost = len(pieces), int(tf.reduce_sum(tf.cast(pieces == unknown, tf.int32)))
+        count, word_count = len(pieces), int(words.values.nrows())
+        unknown = tf.cast(pieces == preprocessor.unknown_id, tf.int32)  # a word each
+        lost = int(tf.reduce_sum(unknown)) / max(word_count, 1)
         name = os.path.basename(files[index]) + (" (targets)" if side else "")
         print(
-            f"{name:36}{count / len(sentences):16.1f}{count / words.values.shape[0]:13.2f}"
-            f"{lost / count:9.2%}"
+            f"{name:36}{count / len(sentences):16.1f}{count / max(word_count, 1):13.2f}{lost:9.2%}"
+        )
+        if lost > _MOST_UNKNOWN:
+            too_many.append(name)
+    if too_many:
+        print(
+            f"More than {_MOST_UNKNOWN:.0%} of the words are unknown in: {', '.join(too_many)}. "
+            "Give more of their text, a larger --vocab-size or a smaller --exponent.",
+            file=sys.stderr,
         )
 
 

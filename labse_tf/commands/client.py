@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 
+from labse_tf.commands.sentences import HELP, given_sentences
+from labse_tf.files.atomic import atomic_file
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, EmbeddingFile, check_output
-from labse_tf.files.lines import read_lines
 from labse_tf.release.batch_sizes import BATCH_SIZES
-from labse_tf.serving.client import CONNECTIONS, RETRIES, TIMEOUT, EmbeddingClient
+from labse_tf.serving.client import (
+    CONNECTIONS,
+    LOAD_TIMEOUT,
+    RETRIES,
+    TIMEOUT,
+    EmbeddingClient,
+)
 from labse_tf.serving.templates import GRPC_PORT, NAME, REST_PORT
 
 SAME = 0.03  # between a row and its embedding by another precision or a busier batch
@@ -31,9 +40,7 @@ def add_client(commands) -> None:
         metavar="HOST:PORT",
         help=f"gRPC (port {GRPC_PORT} by default); http://HOST:PORT for REST (port {REST_PORT})",
     )
-    parser.add_argument(
-        "sentences", nargs="+", help="a sentence, @FILE for the lines of a file, or @- for stdin"
-    )
+    parser.add_argument("sentences", nargs="+", help=HELP)
     parser.add_argument("--model", default=NAME, help=f"its name there (default: {NAME})")
     parser.add_argument(
         "--version", type=int, help="(default: the newest that is available at the start)"
@@ -49,6 +56,7 @@ def add_client(commands) -> None:
         ("batch-size", int, BATCH_SIZES[-1], "the most sentences in a request"),
         ("timeout", float, TIMEOUT, "seconds for a request"),
         ("retries", int, RETRIES, "how often a request is repeated"),
+        ("load-timeout", float, LOAD_TIMEOUT, "seconds for a model that is being loaded"),
         ("connections", int, CONNECTIONS, "the most requests at once"),
     ):
         parser.add_argument(
@@ -71,6 +79,7 @@ def _client(flags: argparse.Namespace) -> None:
         timeout=flags.timeout,
         retries=flags.retries,
         connections=flags.connections,
+        load_timeout=flags.load_timeout,
         tls=flags.tls,
     ) as client:
         if flags.output is None:
@@ -83,9 +92,7 @@ def _client(flags: argparse.Namespace) -> None:
 
 
 def _sentences(flags: argparse.Namespace) -> Iterator[str]:
-    return itertools.chain.from_iterable(
-        read_lines(x[1:]) if x.startswith("@") else [x] for x in flags.sentences
-    )
+    return itertools.chain.from_iterable(map(given_sentences, flags.sentences))
 
 
 def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
@@ -95,9 +102,13 @@ def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
     first = list(itertools.islice(sentences, 1))
     if not first:
         raise ValueError("There are no sentences.")
+    if flags.resume:
+        _choose_version(client, flags)
     embedding = client.encode(first)
     file = EmbeddingFile(flags.output, embedding.shape[1], flags.dtype, resume=flags.resume)
     try:
+        with atomic_file(_version_file(flags)) as record:
+            json.dump(_version_of(client), record)
         sentences = itertools.chain(first, sentences)
         if file.rows:
             _pass_over(file, sentences, client)
@@ -115,7 +126,42 @@ def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
         raise
     finally:
         file.close()
+        if not os.path.exists(file.unfinished):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(_version_file(flags))
     print(f"{flags.output}: {embeddings.dtype} {list(embeddings.shape)}")
+
+
+def _version_file(flags: argparse.Namespace) -> str:
+    """Beside the rows of a run that was interrupted: of which model and version they are."""
+    return f"{flags.output}{SUFFIX}.json"
+
+
+def _version_of(client: EmbeddingClient) -> dict[str, str | int | None]:
+    return {"model": client.model, "version": client.version}
+
+
+def _choose_version(client: EmbeddingClient, flags: argparse.Namespace) -> None:
+    """Has the client go on with the version of the rows that there are, if it was recorded.
+
+    Raises:
+        ValueError: another model or version was asked for, or the record is damaged.
+    """
+    path = _version_file(flags)
+    try:
+        with open(path, encoding="utf-8") as file:
+            recorded = json.load(file)
+        model, version = recorded["model"], recorded["version"]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path!r} is damaged: remove it if you know the version.") from error
+    if model != client.model or client.version not in (None, version):
+        raise ValueError(
+            f"{flags.output + SUFFIX!r} cannot be resumed: its rows are of model {model!r} version "
+            f"{version}, not of {client.model!r} version {client.version}."
+        )
+    client.version = version
 
 
 def _pass_over(file: EmbeddingFile, sentences: Iterator[str], client: EmbeddingClient) -> None:

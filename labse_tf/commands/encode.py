@@ -9,14 +9,12 @@ import re
 import sys
 from collections.abc import Iterator
 
-import numpy as np
-
 from labse_tf.commands.flags import MODEL_HELP
-from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output
+from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output, rows_kept
 from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
 from labse_tf.files.sentences import read_column, read_field
 
-_COLUMNS = re.compile(r"\.(tsv|jsonl)(\.gz)?$")
+_COLUMNS = re.compile(r"\.(tsv|jsonl)(\.gz)?$", re.IGNORECASE)
 
 
 def add_encode(commands) -> None:
@@ -26,7 +24,7 @@ def add_encode(commands) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="UTF-8, a sentence a line, plain or .gz; - for standard input",
+        help="UTF-8, a sentence a line, plain or .gz; or a pipe; - for standard input",
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument(
@@ -63,10 +61,12 @@ def add_encode(commands) -> None:
 
 def _encode(flags: argparse.Namespace) -> None:
     for path in flags.files:  # before seconds are spent on TensorFlow and the model
-        if path != STDIN and not os.path.isfile(path):
+        if path != STDIN and not os.path.exists(path):
             raise FileNotFoundError(f"There is no file {path!r}.")
+        if os.path.isdir(path):
+            raise IsADirectoryError(f"{path!r} is a directory; give its files.")
         if (found := _COLUMNS.search(path)) and flags.column is None and flags.field is None:
-            which = "--column" if found[1] == "tsv" else "--field"
+            which = "--column" if found[1].lower() == "tsv" else "--field"
             raise ValueError(f"{path!r}: say with {which} where its sentences are.")
     check_output(flags.output, flags.resume)
     import labse_tf
@@ -74,7 +74,7 @@ def _encode(flags: argparse.Namespace) -> None:
     model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
     options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
     total = None
-    if sys.stderr.isatty() and STDIN not in flags.files:
+    if sys.stderr.isatty() and all(map(os.path.isfile, flags.files)):  # a pipe is read once
         total = sum(map(count_lines, flags.files))
     try:
         embeddings = model.encode(
@@ -86,8 +86,8 @@ def _encode(flags: argparse.Namespace) -> None:
             **options,
         )
     except BaseException:
-        if os.path.exists(unfinished := flags.output + SUFFIX):
-            rows = len(np.load(unfinished, mmap_mode="r"))
+        if rows := rows_kept(flags.output):
+            unfinished = flags.output + SUFFIX
             print(f"{rows:,} rows are kept in {unfinished}: go on with --resume.", file=sys.stderr)
         raise
     print(f"{flags.output}: {embeddings.dtype} {list(embeddings.shape)}")

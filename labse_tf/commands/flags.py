@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import signal
 import sys
+import traceback
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from labse_tf.training.preemption import Preempted
 
 MODEL_HELP = (
-    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, a .tar.gz, a "
-    "handle, the name of a repository"
+    "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, an archive, a "
+    "handle of TF-Hub or Kaggle, the name of a repository"
 )
 
 
-def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = None) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser,
+    dataclass: type,
+    preset: Any = None,
+    without: Collection[str] = (),
+) -> None:
     """Adds a flag for each field of a dataclass: its name, type, help and default.
 
     So that every default stands in one place, the dataclass.
@@ -27,9 +35,12 @@ def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = No
         dataclass: its fields' `metadata["help"]` explain the flags.
         preset: an instance whose values are the defaults instead of the dataclass' own. A flag
             that is not given is None then, so that `from_flags` can tell what was.
+        without: fields that have no flag.
     """
     types = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
+        if field.name in without:
+            continue
         default = getattr(preset, field.name) if preset is not None else field.default
         text = field.metadata.get("help", "").replace("%", "%%")
         options: dict[str, Any] = {
@@ -37,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser, dataclass: type, preset: Any = No
             "default": None if preset is not None else default,
             "help": f"{text} (default: {str(default).replace('%', '%%')})".strip(),
         }
-        if types[field.name] is bool:
+        if types[field.name] in (bool, bool | None):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = types[field.name]
@@ -76,17 +87,31 @@ def run_program(
 ) -> None:
     """Runs a program; what a user did wrong is one line on stderr and exit status 2.
 
+    A run that SIGTERM ended has status 75, EX_TEMPFAIL of <sysexits.h>: it is not finished, and
+    goes on when it is started again.
+
+    With the environment variable LABSE_TRACEBACK the error's traceback comes before it. If who
+    reads stdout has gone (`| head -1`), the program ends without a word, with status 141.
+
     Args:
         main: the program.
         arguments: of its command line; None for those of the process.
     """
     try:
         main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer goes nowhere, or its flush at the end would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
+        if os.environ.get("LABSE_TRACEBACK"):
+            traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Preempted as end:
         print(end, file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(prog="labse", description="Sentence embeddings with LaBSE.")
+    parser = argparse.ArgumentParser(
+        prog="labse",
+        description="Sentence embeddings with LaBSE.",
+        epilog="With LABSE_TRACEBACK=1 in the environment errors come with their tracebacks.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_encode, add_client, add_evaluate, add_similarity, add_convert, add_prune):
         add(commands)

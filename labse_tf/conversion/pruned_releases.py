@@ -14,7 +14,6 @@ from labse_tf.files.lines import read_lines
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import size_on_disk
-from labse_tf.tokenization.preprocessing import read_vocabulary
 from labse_tf.tokenization.scripts import scripts_of
 
 
@@ -57,7 +56,7 @@ def prune_release(
         raise FileNotFoundError(f"There is no file {missing[0]!r} of the corpus.")
     scripts = set().union(*map(scripts_of, languages))
     model = load(source)
-    keep = _pieces(keep_file, model.preprocessor.vocab_file) if keep_file else ()
+    keep = _pieces(keep_file, set(model.preprocessor.tokens)) if keep_file else ()
     usage = count_usage(model.preprocessor, _progress(corpus, "counting"))
     kept = prune(
         model.preprocessor, model.encoder, usage, min_count=min_count, keep=keep, scripts=scripts
@@ -99,8 +98,7 @@ def _progress(
                 yield sentence
 
 
-def _pieces(keep_file: str | os.PathLike, vocab_file: str) -> list[str]:
-    known = read_vocabulary(vocab_file)
+def _pieces(keep_file: str | os.PathLike, known: set[str]) -> list[str]:
     pieces = list(read_lines(keep_file))
     for number, piece in enumerate(pieces, start=1):
         if piece not in known:

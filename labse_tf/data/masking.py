@@ -8,15 +8,8 @@ import re
 import tensorflow as tf
 import tensorflow_text as text
 
-from labse_tf.tokenization.preprocessing import (
-    END,
-    MASK,
-    PADDING,
-    START,
-    UNKNOWN,
-    Preprocessor,
-    read_vocabulary,
-)
+from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
 DEFAULT_MASK_RATE = 0.15
 # Of the tokens to predict, the shares that are replaced by [MASK] and by a random word piece.
@@ -67,8 +60,8 @@ class Masking:
     ):
         if preprocessor.mask_id is None:
             raise ValueError(
-                f"The vocabulary {preprocessor.vocab_file!r} lacks {MASK}, which masked language "
-                "modelling needs. Make one with `python -m training.vocabulary`."
+                f"The vocabulary lacks {MASK}, which masked language modelling "
+                "needs. Make one with `python -m training.vocabulary`."
             )
         if not 0 < mask_rate < 1:
             raise ValueError(f"`mask_rate` (={mask_rate}) must be above 0 and below 1.")
@@ -80,13 +73,13 @@ class Masking:
         self.whole_words = whole_words
         self._mask_id = preprocessor.mask_id
         self._vocab_size = preprocessor.vocab_size
-        ids = read_vocabulary(preprocessor.vocab_file)
+        ids = {token: number for number, token in enumerate(preprocessor.tokens)}
         self._special = [ids[token] for token in SPECIAL]
         self._no_replacement = sorted(
             {*self._special, *(i for token, i in ids.items() if _UNUSED.fullmatch(token))}
         )
         if len(self._no_replacement) == len(ids):
-            raise ValueError(f"The vocabulary {preprocessor.vocab_file!r} has no word pieces.")
+            raise ValueError("The vocabulary has no word pieces.")
         self._continues = [token.startswith(_CONTINUATION) for token in ids]
 
     def __call__(self, packed: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:

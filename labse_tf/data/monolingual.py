@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from labse_tf.data.gzip_files import check_gzip_end
 from labse_tf.data.pair_files import common_format, group_shards, pair_format, read_columns
 from labse_tf.data.pipeline import read_rows, split_rows
 from labse_tf.data.sampling import key_of, sample_rows
@@ -106,6 +107,7 @@ def _count_and_sample(files: list[str], kind: str) -> tuple[int, list[str]]:
                 sample, step = sample[::2], 2 * step
         if count == before:
             raise ValueError(f"The text {path!r} is empty: expected a sentence a line.")
+        check_gzip_end(path)
     return count, sample
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from labse_tf.data.gzip_files import check_gzip_end
 from labse_tf.files.lines import read_blocks
 
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
@@ -103,14 +104,27 @@ def read_columns(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
     return itertools.chain.from_iterable(_read_blocks(path))
 
 
-def scan_pairs(path: str | os.PathLike, hard_negatives: int = 0) -> int:
-    """Checks a whole file as `read_columns` does, and returns the number of its pairs.
+def scan_pairs(
+    path: str | os.PathLike, hard_negatives: int = 0, sample_size: int = 1
+) -> tuple[int, list[tuple[str, ...]]]:
+    """Checks a whole file as `read_columns` does; returns the number of its pairs, and some.
 
     Args:
         path: a file of translation pairs.
         hard_negatives: how many each pair must have.
+        sample_size: pairs from all over the file, up to twice as many; all if there are fewer.
+
+    Raises:
+        ValueError: as `read_columns`, or TensorFlow could not read the file.
     """
-    return sum(map(len, _read_blocks(path, hard_negatives)))
+    count, step, sample = 0, 1, []
+    for block in _read_blocks(path, hard_negatives):
+        sample += block[-count % step :: step]
+        count += len(block)
+        while len(sample) > 2 * sample_size:
+            sample, step = sample[::2], 2 * step
+    check_gzip_end(path)
+    return count, sample
 
 
 def _read_blocks(
@@ -228,6 +242,7 @@ def _blocks_of_records(path: str, compression: str) -> Iterator[list[bytes]]:
                 number += 1
         except tf.errors.OpError:
             pass
+        check_gzip_end(path)
         raise ValueError(
             f"{path}: record {number + 1}: the TFRecord is damaged or cut short here: "
             f"{error.message}. Fetch or write the file again."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import warnings
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -22,6 +24,7 @@ from labse_tf.tokenization.preprocessing import Preprocessor
 DEFAULT_EXPONENT = 1.0
 DEFAULT_SHUFFLE_BUFFER = 100_000
 DEFAULT_WINDOW = 16
+_SAMPLE = 2000  # pairs of all files whose length is looked at
 
 
 def read_pairs(
@@ -40,7 +43,8 @@ def read_pairs(
 ) -> tf.data.Dataset:
     """Endless batches of translation pairs for translation ranking (arXiv 2007.01852, section 2).
 
-    Every file is read through once by the call itself, to check and to count it. Then:
+    Every file is read through once by the call itself, to check and to count it; if sentences of a
+    sample are longer than `seq_length`, a warning says how many will be cut. Then:
 
     - Each next pair comes from a file that is drawn with probability proportional to n**exponent,
       n the file's number of pairs; shards of one name (`x.tfrecord-00000-of-00010`) are one file.
@@ -58,12 +62,14 @@ def read_pairs(
         batch_size: pairs in a global batch, that is, over all replicas.
         exponent: of the sampling over files. 1 keeps their proportions; below 1 small files come
             more often than their share (the paper smooths its vocabulary with 0.3); 0 makes all
-            files equal.
+            files equal. But none comes so often that a pair of it would stand twice in a batch.
         seed: of everything random, 0 or more.
         shuffle_buffer: pairs held in memory to draw from, over all files. A file is shuffled
             thoroughly when its share, n**exponent / sum, of the buffer holds all of it.
         window: batches that are sorted together; 1 turns sorting off. At most an epoch's worth is
-            used, so that no pair meets its own repetition.
+            used. A pair that comes again in a window stands in another of its batches; where it is
+            a single batch, pairs can meet their repetition when a new epoch of a file begins (the
+            loss then counts neither as the other's negative).
         hard_negatives: sentences of each pair that are like its target but no translation, see
             `labse_tf.data.pair_files`.
         static_width: whether every batch is `seq_length` wide, as TPUs want it, and not as wide as
@@ -104,12 +110,15 @@ def read_pairs(
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     form = common_format(paths)
     groups = group_shards(paths)
-    counts = [sum(scan_pairs(path, hard_negatives) for path in group) for group in groups]
+    size = max(1, _SAMPLE // len(paths))
+    scans = [[scan_pairs(path, hard_negatives, size) for path in group] for group in groups]
+    counts = [sum(count for count, _ in scan) for scan in scans]
     if sum(counts) < batch_size:
         raise ValueError(
             f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
             "Give more files or a smaller `batch_size`."
         )
+    _warn_of_cut_sentences([part for scan in scans for part in scan], preprocessor)
     window = min(window, sum(counts) // batch_size)
     windows_skipped, batches_skipped = divmod(skip, window)
 
@@ -122,6 +131,7 @@ def read_pairs(
         shuffle_buffer=shuffle_buffer,
         window_size=window * local_batch,
         windows_skipped=windows_skipped,
+        batches=window,
     )
     order_key = key_of(seed, "order of batches")
     sides = 2 + hard_negatives
@@ -130,7 +140,7 @@ def read_pairs(
         columns = split_rows(rows, form.container, hard_negatives)
         pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
         length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
-        batches = tf.reshape(tf.argsort(length, stable=True), [window, local_batch])
+        batches = divide_rows(rows, length, window)
         # Not the pipeline's: at every step all workers get sentences of like length.
         order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
         return tf.gather(batches, tf.argsort(order)), (pieces.values, pieces.row_splits)
@@ -167,3 +177,60 @@ def read_pairs(
     )
     dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(cut).skip(batches_skipped)
     return in_order(dataset.map(pack, tf.data.AUTOTUNE).unbatch(), input_context)
+
+
+def _warn_of_cut_sentences(
+    scans: Sequence[tuple[int, list[tuple[str, ...]]]], preprocessor: Preprocessor
+) -> None:
+    """Warns of sentences that are too long, by each file's number of pairs and a sample of them."""
+    cut = sentences = 0
+    for count, sample in scans:
+        texts = tf.constant(list(itertools.chain.from_iterable(sample)))
+        lengths = preprocessor.word_pieces(texts).row_lengths() + 2
+        share = tf.reduce_mean(tf.cast(lengths > preprocessor.seq_length, tf.float64))
+        cut += count * float(share)
+        sentences += len(lengths)
+    if cut:
+        share = cut / sum(count for count, _ in scans)
+        warnings.warn(
+            f"About {share:.2%} of the sentences (of a sample of {sentences:,}) are longer than "
+            f"`seq_length` (={preprocessor.seq_length}) tokens and are cut.",
+            stacklevel=3,
+        )
+
+
+def divide_rows(rows: tf.Tensor, length: tf.Tensor, batches: int) -> tf.Tensor:
+    """Divides rows into batches of equal size: like lengths together, equal rows apart.
+
+    Equal rows stand in neighbouring batches, near those of their length; or, where these have no
+    room for them, are dealt out to all batches in turn. None has two of them, if there are no more
+    of them than batches. The others fill the batches by length.
+
+    Args:
+        rows: string [n].
+        length: int64 [n].
+        batches: which n is a multiple of.
+
+    Returns:
+        int32 [batches, n / batches], numbers of rows.
+    """
+    count = tf.size(rows)
+    _, index, counts = tf.unique_with_counts(rows)
+    order = tf.argsort(length * tf.cast(count, tf.int64) + tf.cast(index, tf.int64), stable=True)
+    is_repeated = tf.gather(counts > 1, tf.gather(index, order))
+    alone, repeated = order[~is_repeated], order[is_repeated]
+    index = tf.gather(index, repeated)
+    place = tf.range(tf.size(repeated))
+    begins = tf.concat([index[:1] == index[:1], index[1:] != index[:-1]], axis=0)
+    group = tf.cumsum(tf.cast(begins, tf.int32)) - 1
+    of_group = place - tf.gather(place[begins], group)
+    span = tf.maximum(1, batches + 1 - tf.reduce_max(counts))
+    near = group * span // tf.maximum(1, tf.reduce_sum(tf.cast(begins, tf.int32))) + of_group
+    near %= batches
+    fits = tf.reduce_max(tf.math.bincount(near, minlength=batches)) <= count // batches
+    chosen = tf.where(fits, near, place % batches)
+    ends = tf.cumsum(count // batches - tf.math.bincount(chosen, minlength=batches))
+    filled = tf.searchsorted(ends, tf.range(tf.size(alone)), side="right")
+    order = tf.concat([alone, repeated], axis=0)
+    batch = tf.concat([filled, chosen], axis=0)
+    return tf.reshape(tf.gather(order, tf.argsort(batch, stable=True)), [batches, -1])

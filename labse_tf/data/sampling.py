@@ -16,6 +16,7 @@ def sample_rows(
     shuffle_buffer: int,
     window_size: int,
     windows_skipped: int,
+    batches: int | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset, each element of which is the next one of a dataset drawn at random.
 
@@ -41,6 +42,8 @@ def sample_rows(
         shuffle_buffer: rows held in memory, divided among the datasets as the draws are.
         window_size: elements drawn together.
         windows_skipped: windows that were consumed already.
+        batches: that a window is divided into, no row coming twice in one of them: a dataset that
+            would be drawn from too often for that is drawn from less. None: rows may meet.
     """
     weights = np.exp(exponent * (np.log(counts) - np.log(max(counts))))
     weights /= weights.sum()
@@ -57,14 +60,22 @@ def sample_rows(
     rows, parts, buffers, keys, weights = zip(*streams, strict=True)
     drawn = [windows_skipped * window_size]
     if len(streams) > 1:
-        bounds = np.cumsum(weights)[:-1] / np.sum(weights)
+        shares = np.array(weights) / np.sum(weights)
+        if batches is not None:
+            # A window may begin within an epoch: with these its rows are of `batches` epochs at
+            # most, so that there is a batch for each repetition.
+            shares = cap_shares(shares, max(1, batches - 1) * np.array(parts) / window_size)
+        bounds = np.cumsum(shares)[:-1]
         key = key_of(seed, "choice of files", context.input_pipeline_id)
 
         def draw(number):
+            # Not independent draws: each window has as much of a dataset as its share, to a row.
             uniform = tf.random.stateless_uniform(
-                [window_size], [key, number], dtype=tf.float64, alg="philox"
+                [window_size + 1], [key, number], dtype=tf.float64, alg="philox"
             )
-            return tf.searchsorted(bounds, uniform, side="right", out_type=tf.int64)
+            points = (tf.range(window_size, dtype=tf.float64) + uniform[0]) / window_size
+            chosen = tf.searchsorted(bounds, points, side="right", out_type=tf.int64)
+            return tf.gather(chosen, tf.argsort(uniform[1:]))
 
         choices = tf.data.Dataset.counter().map(draw)
         drawn = choices.take(windows_skipped).reduce(
@@ -80,6 +91,23 @@ def sample_rows(
     if len(endless) == 1:
         return endless[0]
     return tf.data.Dataset.choose_from_datasets(endless, choices.skip(windows_skipped).unbatch())
+
+
+def cap_shares(shares: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Shares of which none is above its `most`, the others larger in proportion.
+
+    Args:
+        shares: their sum is 1.
+        most: their sum is at least 1.
+    """
+    capped = np.zeros(len(shares), bool)
+    while (over := ~capped & (shares > most)).any():
+        capped |= over
+        left = max(0.0, 1 - most[capped].sum())
+        rest = shares[~capped]
+        shares = np.where(capped, most, shares)
+        shares[~capped] = rest * (left / max(rest.sum(), 1e-300))
+    return shares
 
 
 def _endless(

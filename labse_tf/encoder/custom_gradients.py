@@ -15,6 +15,8 @@ import math
 
 import tensorflow as tf
 
+from labse_tf.encoder.hashing import GOLDEN, mixed
+
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal distribution, at 0
 
@@ -57,23 +59,26 @@ def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
     return tf.cast(tf.nn.bias_add(normal * scale, offset), dtype), gradient
 
 
-def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+def dropout(x: tf.Tensor, rate: float, keys: tf.Tensor) -> tf.Tensor:
     """Dropout with one random byte per element: the rate is rounded to a multiple of 1/256.
 
-    Kept elements are divided by one minus the rounded rate. The same seed, int32 [2], drops the
-    same elements.
+    Kept elements are divided by one minus the rounded rate. What is dropped of a vector is a
+    function of its key, and of an element's place in the vector.
+
+    Args:
+        x: [..., units].
+        rate: share that is dropped.
+        keys: int32, x's shape without units; random, so that near ones are no neighbours.
     """
     dropped = min(max(round(256 * rate), 1), 255)
-    size = x.shape.num_elements()
-    exact = size is not None and size % 4 == 0
-    size = tf.size(x) if size is None else size
-    words = tf.random.stateless_uniform(
-        [(size + 3) // 4], seed, minval=None, maxval=None, dtype=tf.int32
-    )
-    random = tf.reshape(tf.bitcast(words, tf.uint8), [-1])
-    if not exact:
-        random = random[:size]
-    kept = tf.reshape(random, tf.shape(x)) >= tf.constant(dropped, tf.uint8)
+    units = tf.shape(x)[-1] if x.shape[-1] is None else x.shape[-1]
+    words = mixed(keys[..., tf.newaxis] + tf.range((units + 3) // 4) * GOLDEN)
+    random = tf.bitcast(words, tf.uint8)
+    if isinstance(units, int) and units % 4 == 0:
+        random = tf.reshape(random, tf.shape(x))
+    else:
+        random = tf.reshape(random, tf.concat([tf.shape(x)[:-1], [-1]], axis=0))[..., :units]
+    kept = random >= tf.constant(dropped, tf.uint8)
     return _times(x, tf.cast(kept, x.dtype) * tf.constant(256 / (256 - dropped), x.dtype))
 
 

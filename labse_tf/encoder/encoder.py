@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.layers import Dense, Embeddings, shape_of
 from labse_tf.encoder.transformer import TransformerLayer
 from labse_tf.encoder.unpadding import Unpadding
@@ -72,6 +73,7 @@ class Encoder(tf_keras.layers.Layer):
         dropout_seed: tf.Tensor | None = None,
         pooled_only: bool = False,
         custom_gradients: bool = False,
+        first_row: int | tf.Tensor = 0,
     ) -> dict[str, tf.Tensor]:
         """Embeds tokenised sentences.
 
@@ -84,9 +86,12 @@ class Encoder(tf_keras.layers.Layer):
                 dynamic, which TPUs do not support.
             custom_gradients: whether to use the faster ops with custom gradients of
                 `labse_tf.encoder.custom_gradients`; for training steps, not for export.
+            first_row: number of the first row in the global batch. With a seed, what is dropped of
+                a row depends on its number, and not on the rows that it is embedded with.
 
         Raises:
             ValueError: an input is missing, or the static width is above `max_positions`.
+            tf.errors.InvalidArgumentError: a dynamic width is.
         """
         if missing := [name for name in INPUTS if name not in inputs]:
             raise ValueError(
@@ -94,16 +99,18 @@ class Encoder(tf_keras.layers.Layer):
                 f"got {sorted(inputs)}."
             )
         word_ids, mask, type_ids = (inputs[name] for name in INPUTS)
+        word_ids = self._checked_width(word_ids)
         batch, width = shape_of(word_ids)
-        if isinstance(width, int) and width > self.config.max_positions:
-            raise ValueError(
-                f"The input is {width} tokens wide, but the encoder has only "
-                f"`max_positions` (={self.config.max_positions})."
-            )
         unpadding = Unpadding.from_mask(mask) if pooled_only else None
         options = dict(
-            training=training,
-            dropout_seed=dropout_seed,
+            dropout=Dropout(
+                self.config.dropout if training else 0.0,
+                dropout_seed,
+                first_row,
+                batch,
+                width,
+                unpadding,
+            ),
             unpadding=unpadding,
             custom_gradients=custom_gradients,
         )
@@ -137,6 +144,18 @@ class Encoder(tf_keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Encoder:
         """An encoder of the same arguments, with new weights."""
         return cls(**{**config, "config": EncoderConfig(**config["config"])})
+
+    def _checked_width(self, word_ids: tf.Tensor) -> tf.Tensor:
+        most, width = self.config.max_positions, word_ids.shape[1]
+        has = f"but the encoder has only `max_positions` (={most})."
+        if width is None:
+            text = f"The input is too many tokens wide, {has}"
+            check = tf.debugging.assert_less_equal(tf.shape(word_ids)[1], most, message=text)
+            with tf.control_dependencies([check]):
+                return tf.identity(word_ids)
+        if width > most:
+            raise ValueError(f"The input is {width} tokens wide, {has}")
+        return word_ids
 
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         if self.pooler is not None:

@@ -11,7 +11,7 @@ from labse_tf.encoder.layers import LayerNorm
 
 
 def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
-    """A new encoder of `num_layers` layers that computes the same as `encoder`.
+    """A new encoder of `num_layers` layers that computes the same as `encoder`, in its dtypes.
 
     Embeddings, layers and pooler are copied. The new layers on top start as the identity: their
     output projections are zero, so that each sub-layer only normalises its input, which does not
@@ -35,7 +35,13 @@ def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
             f"`num_layers` (={num_layers}) is below the {config.num_layers} that the encoder has; "
             "an encoder can be grown, not cut."
         )
-    grown = Encoder(dataclasses.replace(config, num_layers=num_layers))
+    grown = Encoder(
+        dataclasses.replace(config, num_layers=num_layers),
+        encoder.embeddings.word.dtype.name,
+        dtype=encoder.dtype_policy.name,
+        name=encoder.name,
+        trainable=encoder.trainable,
+    )
     old = {w.name: w for w in encoder.weights}
     for weight in grown.weights:
         if weight.name in old:
@@ -46,7 +52,8 @@ def grow(encoder: Encoder, num_layers: int, seed: int = 0) -> Encoder:
             kernel = tf.random.stateless_truncated_normal(
                 projection.kernel.shape, [seed, 2 * i + j]
             )
-            projection.kernel.assign(config.initializer_range * kernel)
+            kernel = tf.cast(config.initializer_range * kernel, projection.kernel.dtype)
+            projection.kernel.assign(kernel)
         for projection in (layer.attention_output, layer.feed_forward_output):
             projection.kernel.assign(tf.zeros_like(projection.kernel))
     if num_layers > config.num_layers:

@@ -15,6 +15,7 @@ import tf_keras
 
 from labse_tf.encoder import custom_gradients as custom
 from labse_tf.encoder.config import EncoderConfig
+from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.unpadding import Unpadding
 
 _ACTIVATIONS = {
@@ -27,16 +28,6 @@ _ACTIVATIONS = {
 def activate(x: tf.Tensor, name: str, custom_gradients: bool = False) -> tf.Tensor:
     """One of `EncoderConfig`'s activations; see `labse_tf.encoder.custom_gradients`."""
     return custom.gelu(x) if custom_gradients and name == "gelu" else _ACTIVATIONS[name](x)
-
-
-def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
-    """Dropout. With a seed, int32 [2], the same seed and site drop the same elements."""
-    if not rate:
-        return x
-    if seed is None:
-        return tf.nn.dropout(x, rate)
-    seed = tf.random.experimental.stateless_fold_in(seed, site)
-    return custom.dropout(x, rate, seed)
 
 
 class Dense(tf_keras.layers.Layer):
@@ -125,8 +116,7 @@ class Embeddings(tf_keras.layers.Layer):
         self,
         word_ids: tf.Tensor,
         type_ids: tf.Tensor,
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        dropout: Dropout,
         unpadding: Unpadding | None = None,
         custom_gradients: bool = False,
     ) -> tf.Tensor:
@@ -137,7 +127,7 @@ class Embeddings(tf_keras.layers.Layer):
             x = self._padded_sum(word_ids, type_ids)
             x = x if unpadding is None else unpadding.unpad(x)
         x = self.layer_norm(x, custom_gradients)
-        return dropout(x, self._config.dropout, dropout_seed, 0) if training else x
+        return dropout.of_tokens(x, 0)
 
     def _padded_sum(self, word_ids, type_ids):
         """[batch * width, hidden]."""

@@ -8,10 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import os
-import tempfile
 import unicodedata
-import weakref
 from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
@@ -19,16 +16,9 @@ import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_encoder
-from labse_tf.tokenization.preprocessing import (
-    END,
-    MASK,
-    PADDING,
-    START,
-    UNKNOWN,
-    Preprocessor,
-    read_vocabulary,
-)
+from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.scripts import scripts_in
+from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
 _SPECIAL = {PADDING, UNKNOWN, START, END, MASK}
 _BATCH = 4096  # sentences tokenised at a time
@@ -105,7 +95,7 @@ def prune(
     """
     if min_count < 1:
         raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
-    tokens = list(read_vocabulary(preprocessor.vocab_file))
+    tokens = preprocessor.tokens
     if unknown := sorted(set(keep) - set(tokens)):
         raise ValueError(f"Not in the vocabulary, so not to be kept: {unknown[:10]}.")
     kept_tokens = _SPECIAL | set(keep) | usage.characters | {f"##{c}" for c in usage.characters}
@@ -126,7 +116,7 @@ def prune(
             target.assign(tf.gather(source.value(), kept))
         else:
             target.assign(source.value())
-    return _preprocessor([tokens[i] for i in kept], preprocessor), pruned
+    return preprocessor.with_tokens([tokens[i] for i in kept]), pruned
 
 
 def changed_tokens(
@@ -139,8 +129,8 @@ def changed_tokens(
         after: that of the pruned one.
         sentences: the corpus.
     """
-    ids = read_vocabulary(before.vocab_file)
-    old_ids = np.array([ids[token] for token in read_vocabulary(after.vocab_file)], np.int32)
+    ids = {token: number for number, token in enumerate(before.tokens)}
+    old_ids = np.array([ids[token] for token in after.tokens], np.int32)
     total = changed = 0
     for batch in _batches(sentences):
         old, new = (p.tokenize(tf.constant(batch)).merge_dims(0, 1) for p in (before, after))
@@ -157,14 +147,3 @@ def _batches(sentences: Iterable[str]) -> Iterator[list[str]]:
     sentences = iter(sentences)
     while batch := list(itertools.islice(sentences, _BATCH)):
         yield batch
-
-
-def _preprocessor(tokens: list[str], model: Preprocessor) -> Preprocessor:
-    """A preprocessor like `model` with other tokens, in a file that is deleted along with it."""
-    directory = tempfile.TemporaryDirectory(prefix="labse_tf-")
-    vocab_file = os.path.join(directory.name, "vocab.txt")
-    with open(vocab_file, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{token}\n" for token in tokens)
-    preprocessor = Preprocessor(vocab_file, model.seq_length, model.lower_case)
-    weakref.finalize(preprocessor, directory.cleanup)
-    return preprocessor

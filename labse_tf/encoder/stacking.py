@@ -33,7 +33,9 @@ def stack(encoder: Encoder, num_layers: int) -> Encoder:
             "has" + ("." if old else ": there are none to copy; `labse_tf.grow` adds new ones.")
         )
     config = dataclasses.replace(encoder.config, num_layers=num_layers)
-    stacked = unfilled_encoder(config, dtype=encoder.dtype_policy.name)
+    stacked = unfilled_encoder(
+        config, encoder.embeddings.word.dtype.name, encoder.dtype_policy.name
+    )
     copies = [(stacked.embeddings, encoder.embeddings)]
     copies += [(layer, encoder.transformer[i % old]) for i, layer in enumerate(stacked.transformer)]
     if encoder.pooler is not None:

@@ -10,7 +10,8 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.config import EncoderConfig
-from labse_tf.encoder.layers import Dense, LayerNorm, activate, dropout, shape_of
+from labse_tf.encoder.dropout import Dropout
+from labse_tf.encoder.layers import Dense, LayerNorm, activate, shape_of
 from labse_tf.encoder.unpadding import Unpadding
 
 
@@ -46,8 +47,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         self,
         x: tf.Tensor,
         attention_bias: tf.Tensor,
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        dropout: Dropout,
         unpadding: Unpadding | None = None,
         first_only: bool = False,
         custom_gradients: bool = False,
@@ -64,7 +64,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         Args:
             x: [batch * width, hidden], or the tokens of `unpadding`, [tokens, hidden].
             attention_bias: float32 [batch, 1, 1, width].
-            training, dropout_seed: see `Encoder`.
+            dropout: of the encoder's pass.
             unpadding: which tokens x holds; None: it is padded.
             first_only: whether only each sentence's first token is wanted; needs `unpadding`.
             custom_gradients: see `labse_tf.encoder.custom_gradients`.
@@ -72,20 +72,23 @@ class TransformerLayer(tf_keras.layers.Layer):
         Returns:
             As x; with `first_only`, [batch, hidden].
         """
-        drop = functools.partial(self._drop, seed=dropout_seed) if training else _keep
+        drop = functools.partial(dropout.of_tokens, first_only=first_only)
         query, key, value = self._split_heads(x, attention_bias, unpadding, custom_gradients)
         if first_only:
             query, x = query[:, :, :1], tf.gather(x, unpadding.token_indices[:, 0])
         if not custom_gradients:
             query *= self._query_scale
-        context = self._attend(query, key, value, attention_bias, drop)
+        drop_weights = functools.partial(dropout.of_attention, first_only=first_only)
+        context = self._attend(query, key, value, attention_bias, drop_weights)
         if first_only:
             context = tf.reshape(context, [-1, self._config.hidden_size])
         else:
             context = self._merge_heads(context, unpadding, custom_gradients)
-        x = self.attention_norm(x + drop(self.attention_output(context), 1), custom_gradients)
+        y = drop(self.attention_output(context), self._site + 1)
+        x = self.attention_norm(x + y, custom_gradients)
         y = activate(self.intermediate(x), self._config.activation, custom_gradients)
-        return self.output_norm(x + drop(self.feed_forward_output(y), 2), custom_gradients)
+        y = drop(self.feed_forward_output(y), self._site + 2)
+        return self.output_norm(x + y, custom_gradients)
 
     def _split_heads(
         self,
@@ -117,7 +120,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         """softmax(query key^T + bias) value, [batch, heads, queries, size]; softmax in float32."""
         scores = tf.matmul(query, key, transpose_b=True)
         weights = tf.nn.softmax(tf.cast(scores, tf.float32) + attention_bias)
-        return tf.matmul(drop(tf.cast(weights, self.compute_dtype), 0), value)
+        return tf.matmul(drop(tf.cast(weights, self.compute_dtype), self._site), value)
 
     def _merge_heads(
         self, context: tf.Tensor, unpadding: Unpadding | None, custom_gradients: bool
@@ -128,13 +131,6 @@ class TransformerLayer(tf_keras.layers.Layer):
         context = tf.transpose(context, [0, 2, 1, 3])
         return tf.reshape(context, [-1, self._config.hidden_size])
 
-    def _drop(self, x: tf.Tensor, site: int, seed: tf.Tensor | None) -> tf.Tensor:
-        return dropout(x, self._config.dropout, seed, self._site + site)
-
     @property
     def _query_scale(self) -> float:
         return self._config.head_size**-0.5
-
-
-def _keep(x: tf.Tensor, site: int) -> tf.Tensor:
-    return x

@@ -19,11 +19,12 @@ _ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 
 
 def unfilled_encoder(
-    config: EncoderConfig, weights_dtype: str = "float32", dtype: str | None = None
+    config: EncoderConfig, weights_dtype: str = "float32", dtype: str = "float32"
 ) -> Encoder:
     """An encoder whose weights are not initialised and take up no memory before they are assigned.
 
-    The caller must assign every weight.
+    The caller must assign every weight. Unlike `Encoder`'s own default, that of `dtype` does not
+    depend on Keras' global policy.
     """
     with unfilled_variables():
         return Encoder(config, weights_dtype, dtype)
@@ -35,12 +36,18 @@ def unfilled_variables():
     def create(next_creator, **options):
         shape, dtype = options.get("shape"), options.get("dtype")
         if shape is not None:  # None for the states of random generators
-            options["initial_value"] = lambda: tf.raw_ops.Empty(
-                shape=list(shape), dtype=dtype, init=False
-            )
+            options["initial_value"] = lambda: _empty(list(shape), dtype)
         return next_creator(**options)
 
     return tf.variable_creator_scope(create)
+
+
+def _empty(shape: list[int], dtype: tf.DType) -> tf.Tensor:
+    try:
+        return tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+    except tf.errors.InvalidArgumentError:
+        # By tf.debugging.enable_check_numerics, if there happens to be a NaN.
+        return tf.zeros(shape, dtype)
 
 
 def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:

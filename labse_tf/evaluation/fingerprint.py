@@ -11,8 +11,7 @@ from labse_tf.inference.model import LaBSE
 def fingerprint(model: LaBSE) -> str:
     """SHA-256 of a model: its configuration, its vocabulary, its weights as they are held."""
     digest = hashlib.sha256(model.encoder.config.to_json().encode())
-    with open(model.preprocessor.vocab_file, "rb") as file:
-        digest.update(file.read())
+    digest.update(model.preprocessor.vocabulary)
     for variable in model.encoder.variables:
         digest.update(f"{variable.dtype.name} {variable.shape}".encode())
         for rows in rows_of(variable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from labse_tf.evaluation.observer import Observer
@@ -34,10 +35,10 @@ class Metrics:
         }
 
     def add_mean(self, name: str, parts: Sequence[str]) -> None:
-        """Adds the means over parts, if there are any and none of them is missing."""
+        """Adds the means over parts, if there are any and none of them is missing or NaN."""
         rows = [self.of(part) for part in parts]
         if rows and all(rows):
-            metrics = [metric for metric in rows[0] if all(metric in row for row in rows)]
+            metrics = [m for m in rows[0] if all(math.isfinite(r.get(m, math.nan)) for r in rows)]
             self.add(name, {m: sum(row[m] for row in rows) / len(rows) for m in metrics})
 
 

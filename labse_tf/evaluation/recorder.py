@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,9 @@ from labse_tf.tokenization.scripts import scripts_in
 class Recorder(Observer):
     """Records a benchmark, and shows it if that is wanted.
 
-    A part that fails with OSError or ValueError (its data, its embeddings) does not end the rest.
+    A part that fails with OSError or ValueError (its data, its embeddings) does not end the rest. A
+    metric that is NaN or infinite is None, which JSON has, and a failure; a point of a curve with
+    such a value is left out.
 
     Args:
         name: of the benchmark.
@@ -28,7 +31,7 @@ class Recorder(Observer):
     """
 
     def __init__(self, name: str, show_metrics: bool = False, show_progress: bool | None = False):
-        self.metrics: dict[str, float] = {}
+        self.metrics: dict[str, float | None] = {}
         self.failures: dict[str, str] = {}
         self.files: dict[str, str] = {}
         self.scripts: dict[str, str] = {}
@@ -57,10 +60,13 @@ class Recorder(Observer):
             self.files[name] = checksum(os.fspath(path))
 
     def on_metrics(self, part: str, metrics: Mapping[str, float]) -> None:
-        for metric, value in metrics.items():
-            self.metrics[f"{part}/{metric}"] = float(value)
+        known = {name: float(v) if math.isfinite(v) else None for name, v in metrics.items()}
+        for metric, value in known.items():
+            self.metrics[f"{part}/{metric}"] = value
+            if value is None:
+                self.failures[f"{part}/{metric}"] = f"is {metrics[metric]}"
         if ">" not in part:  # of n-way retrieval's n * n pairs the report has a picture
-            shown = "   ".join(f"{name} {format_metric(name, v)}" for name, v in metrics.items())
+            shown = "   ".join(f"{name} {format_metric(name, v)}" for name, v in known.items())
             self._say(f"{part:24} {shown}")
 
     def on_sentences(self, part: str, sentences: Sequence[str]) -> None:
@@ -74,7 +80,8 @@ class Recorder(Observer):
             self.published[f"{part}/{metric}"] = dict(values)
 
     def on_curve(self, part: str, columns: Mapping[str, Sequence[float]]) -> None:
-        self.curves[part] = {name: list(values) for name, values in columns.items()}
+        points = [point for point in zip(*columns.values()) if all(map(math.isfinite, point))]
+        self.curves[part] = {name: [point[i] for point in points] for i, name in enumerate(columns)}
 
     def _say(self, line: str) -> None:
         if self._show_metrics:

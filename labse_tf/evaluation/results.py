@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import time
@@ -96,9 +97,12 @@ def failures(results: Mapping[str, Any]) -> list[str]:
 
 
 def write_json(results: Mapping[str, Any], output: str | os.PathLike) -> None:
-    """Writes results in one step: a file that was there is replaced whole, or not at all."""
+    """Writes results in one step: a file that was there is replaced whole, or not at all.
+
+    NaN and infinity, which JSON has not, are written as null.
+    """
     with atomic_file(output) as file:
-        json.dump(results, file, ensure_ascii=False, indent=1, allow_nan=False)
+        json.dump(_finite(results), file, ensure_ascii=False, indent=1, allow_nan=False)
         file.write("\n")
 
 
@@ -144,6 +148,14 @@ def _benchmark(benchmark, data_dir, recorder: Recorder, seconds: float) -> dict[
         "curves": recorder.curves,
         "failures": recorder.failures,
     }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_benchmark(benchmark: Any) -> bool:

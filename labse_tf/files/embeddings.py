@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 
 import numpy as np
 
@@ -30,6 +31,16 @@ def check_output(path: str | os.PathLike, resume: bool = False) -> None:
             f"{unfinished!r} is left from a run that was interrupted: resume it (`resume=True`, "
             "--resume), or remove it."
         )
+
+
+def rows_kept(path: str | os.PathLike) -> int | None:
+    """How many rows an interrupted run left in `PATH.unfinished`; None without a readable one."""
+    try:
+        with open(os.fspath(path) + SUFFIX, "rb") as file:
+            np.lib.format.read_magic(file)
+            return np.lib.format.read_array_header_1_0(file)[0][0]
+    except (OSError, ValueError, SyntaxError, IndexError, tokenize.TokenError):
+        return None
 
 
 class EmbeddingRows:
@@ -160,14 +171,16 @@ class EmbeddingFile:
         try:
             np.lib.format.read_magic(self._file)
             shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(self._file)
-        except ValueError as error:
-            raise ValueError(f"{self.unfinished!r} cannot be resumed: {error}. Remove it.") from (
-                error
-            )
+        except (ValueError, SyntaxError, tokenize.TokenError) as error:
+            # Not NumPy's message, which may advise to trust the file.
+            raise ValueError(
+                f"{self.unfinished!r} cannot be resumed: its header is damaged. Remove it to start "
+                "anew."
+            ) from error
         if list(shape[1:]) != self._shape or dtype != self._dtype or fortran_order:
             raise ValueError(
                 f"{self.unfinished!r} cannot be resumed: its rows are {dtype} {list(shape[1:])}, "
                 f"but now they would be {self._dtype} {self._shape}."
             )
         stored = os.path.getsize(self.unfinished) - self._file.tell()
-        return min(shape[0], stored // self._row_bytes)
+        return min(max(shape[0], 0), stored // self._row_bytes)

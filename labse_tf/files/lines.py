@@ -18,8 +18,10 @@ _BYTES_AT_ONCE = 2**17
 def read_lines(path: str | os.PathLike, errors: str = "strict") -> Iterator[str]:
     """The lines of a UTF-8 text without their ends, read as they are asked for.
 
+    A byte order mark at the start is dropped.
+
     Args:
-        path: a file, plain or `.gz`; or "-" for standard input.
+        path: a file or a pipe, plain or `.gz`; or "-" for standard input.
         errors: of invalid UTF-8: "strict", or "replace" by U+FFFD.
 
     Raises:
@@ -30,7 +32,8 @@ def read_lines(path: str | os.PathLike, errors: str = "strict") -> Iterator[str]
         raise ValueError(f"`errors` (={errors!r}) must be one of {ERRORS}.")
     remedy = "Mend the line, or go on with errors='replace' (--errors replace)."
     blocks = read_blocks(path, errors=errors, remedy=remedy)
-    return (line.removesuffix("\r") for line in itertools.chain.from_iterable(blocks))
+    lines = itertools.chain.from_iterable(_without_mark(blocks))
+    return (line.removesuffix("\r") for line in lines)
 
 
 def read_blocks(
@@ -48,7 +51,7 @@ def read_blocks(
 
     Args:
         path: a file; or "-" for standard input.
-        compressed: whether it is gzip; None: if its name ends in `.gz`.
+        compressed: whether it is gzip; None: if its name ends in `.gz` or `.GZ`.
         errors: of invalid UTF-8, as of `bytes.decode`.
         carriage_returns: whether they stay, or are dropped wherever they are.
         open_file: opens the path to read bytes, as one that Python's own `open` cannot.
@@ -90,12 +93,19 @@ def count_lines(path: str | os.PathLike) -> int:
     return sum(block.count(b"\n") + (not block.endswith(b"\n")) for block in blocks)
 
 
+def _without_mark(blocks: Iterator[list[str]]) -> Iterator[list[str]]:
+    for number, lines in enumerate(blocks):
+        if not number:
+            lines[0] = lines[0].removeprefix("\ufeff")
+        yield lines
+
+
 def _whole_lines(
     path: str, compressed: bool | None, open_file: Callable[[str], BinaryIO]
 ) -> Iterator[bytes]:
     """The file in blocks of whole lines; the last line may lack its line feed."""
     if compressed is None:
-        compressed = path.endswith(".gz")
+        compressed = path.lower().endswith(".gz")
     number, begun = 0, []  # lines given, and the parts of one that has not ended
     with open_file(path) as file:
         stream = gzip.GzipFile(fileobj=file) if compressed else file

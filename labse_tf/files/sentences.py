@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from labse_tf.files.lines import read_lines
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # those of a pair are one character by now
+
 
 def read_column(path: str | os.PathLike, column: int, errors: str = "strict") -> Iterator[str]:
-    """One column of tab-separated values.
+    """One column of tab-separated values. Empty lines at the end are passed over.
 
     Args:
         path, errors: as of `read_lines`.
@@ -27,15 +30,18 @@ def read_column(path: str | os.PathLike, column: int, errors: str = "strict") ->
 def read_field(path: str | os.PathLike, field: str, errors: str = "strict") -> Iterator[str]:
     """One field of JSONL: the string that stands under a key in the object of every line.
 
+    Empty lines at the end are passed over.
+
     Args:
-        path, errors: as of `read_lines`.
+        path: as of `read_lines`.
         field: the key.
+        errors: of invalid UTF-8 and of lone surrogates (`"\\ud83d"`): as of `read_lines`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_lines`; or a line is no JSON object, or has no
-            string under this key.
+        FileNotFoundError, ValueError: as `read_lines`; or a line is no JSON object, has no string
+            under this key, or one with a lone surrogate.
     """
-    return _field(path, field, read_lines(path, errors))
+    return _field(path, field, read_lines(path, errors), errors)
 
 
 def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], int | None]:
@@ -76,7 +82,7 @@ def _encoded(sentences: Iterable[str]) -> Iterator[bytes]:
 
 
 def _column(path: str | os.PathLike, column: int, lines: Iterator[str]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
+    for number, line in _numbered(lines):
         columns = line.split("\t")
         if len(columns) < column:
             raise ValueError(
@@ -86,8 +92,8 @@ def _column(path: str | os.PathLike, column: int, lines: Iterator[str]) -> Itera
         yield columns[column - 1]
 
 
-def _field(path: str | os.PathLike, field: str, lines: Iterator[str]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
+def _field(path: str | os.PathLike, field: str, lines: Iterator[str], errors: str) -> Iterator[str]:
+    for number, line in _numbered(lines):
         place = f"{os.fspath(path)}:{number}"
         try:
             value = json.loads(line)
@@ -97,4 +103,25 @@ def _field(path: str | os.PathLike, field: str, lines: Iterator[str]) -> Iterato
             raise ValueError(f"{place}: there is no field {field!r} in {line!r:.100}.")
         if not isinstance(value[field], str):
             raise ValueError(f"{place}: {field!r} is no string, but {value[field]!r:.100}.")
-        yield value[field]
+        text = value[field]
+        if found := _SURROGATE.search(text):
+            if errors == "strict":
+                raise ValueError(
+                    f"{place}: {field!r} holds the lone surrogate {found[0]!r}, half a character. "
+                    "Mend the line, or go on with errors='replace' (--errors replace)."
+                )
+            text = _SURROGATE.sub("\ufffd", text)
+        yield text
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Lines and their numbers from 1, but for empty ones at the end."""
+    empty = 0  # before this line
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            empty += 1
+            continue
+        for before in range(number - empty, number):
+            yield before, ""
+        empty = 0
+        yield number, line

@@ -5,20 +5,19 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import shutil
 import tempfile
-import weakref
 
 import tensorflow_hub as hub
 
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.inference.model import LaBSE
 from labse_tf.inference.openvino import OpenVINO, check_installed
-from labse_tf.pretrained import archives, hugging_face, model_garden, tf_hub
+from labse_tf.inference.processes import check_process
+from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.release.saved_model import is_release, read_release
 
 BACKENDS = ("tensorflow", "openvino")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def load(
@@ -34,8 +33,9 @@ def load(
 
     - a release of labse_tf;
     - a SavedModel for TF-Hub (google/LaBSE/2, LaBSE/1, or what the Model Garden's export_tfhub.py
-      wrote): a directory, a .tar.gz of one, or an http(s) handle that `hub.resolve` takes, such
-      as https://tfhub.dev/google/LaBSE/2 or the address of an archive;
+      wrote): a directory, an archive of one (.tar.gz, .tar.xz, .zip...), or an http(s) handle that
+      `hub.resolve` takes, such as https://tfhub.dev/google/LaBSE/2 or the address of a .tar.gz;
+      or one of Kaggle, as google/labse/tensorFlow2/labse/2, if kagglehub is installed;
     - a Hugging Face directory (sentence-transformers/LaBSE, setu4993/LaBSE), or such a name of a
       repository, if huggingface_hub is installed;
     - a TensorFlow Model Garden checkpoint with its configuration and vocabulary: the directory,
@@ -45,7 +45,8 @@ def load(
         source: the directory, file, handle or name.
         vocab_file: the vocabulary of a SavedModel or a checkpoint that does not have one.
         precision: "float32"; or "bfloat16", to embed only: the weights are held and used in half
-            the space, and `encode` does not cast them for each batch.
+            the space, and `encode` does not cast them for each batch. Keras' global policy and
+            `floatx` change neither.
         backend: "tensorflow"; or "openvino", to embed only: the encoder's weights are compiled
             by OpenVINO, which is faster on some CPUs (extra `openvino`).
 
@@ -53,9 +54,11 @@ def load(
         FileNotFoundError: there is no such file or directory, or a part of the model is missing.
         ImportError: the backend is not installed, or what reads this format.
         OSError: it could not be fetched.
+        RuntimeError: the process was forked from one that had a model.
         ValueError: it is none of these, or not a whole one; the message says what it lacks. Or
             there is no such precision or backend.
     """
+    check_process()
     source = os.fspath(source)
     for name, value, known in (
         ("precision", precision, PRECISIONS),
@@ -74,15 +77,32 @@ def load(
 
 
 def _load(source: str, vocab_file: str | os.PathLike | None) -> LaBSE:
-    if source.startswith(("http://", "https://")):
+    if source.startswith(("http://", "https://")) and not kaggle.handle_of(source):
         return _from_directory(_fetched(source), vocab_file)
-    if os.path.isfile(source) and source.endswith(archives.SUFFIXES):
+    if os.path.isfile(source) and archives.is_archive(source):
         return _from_archive(source, vocab_file)
     if not os.path.exists(source) and not os.path.exists(f"{source}.index"):
-        if not _REPOSITORY.fullmatch(source):
-            raise FileNotFoundError(f"There is no file or directory {source!r}.")
-        source = hugging_face.download(source)
+        if handle := kaggle.handle_of(source):
+            source = kaggle.download(handle)
+        else:
+            source = _downloaded(source)
     return _from_directory(source, vocab_file)
+
+
+def _downloaded(name: str) -> str:
+    """The directory to which a repository of Hugging Face was fetched.
+
+    "release/typo" could be one as well, but for where there is a directory "release".
+    """
+    looks_like_a_path = os.path.isdir(os.path.dirname(name)) or archives.is_archive(name)
+    if looks_like_a_path or not _REPOSITORY.fullmatch(name):
+        raise FileNotFoundError(f"There is no file or directory {name!r}.")
+    try:
+        return hugging_face.download(name)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(f"There is no directory {name!r} here. {error}") from error
 
 
 def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
@@ -112,23 +132,8 @@ def _listing(path: str) -> list[str]:
 
 
 def _from_archive(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
-    directory = tempfile.mkdtemp(prefix="labse_tf-")
-    try:
-        model = _from_directory(archives.extract(path, directory), vocab_file)
-    except BaseException:
-        shutil.rmtree(directory)
-        raise
-    # Of the unpacked files only the vocabulary is needed from now on, as long as the model is.
-    _remove_all_but(directory, model.preprocessor.vocab_file)
-    weakref.finalize(model.preprocessor, shutil.rmtree, directory, ignore_errors=True)
-    return model
-
-
-def _remove_all_but(directory: str, kept: str) -> None:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if os.path.join(folder, name) != kept:
-                os.remove(os.path.join(folder, name))
+    with tempfile.TemporaryDirectory(prefix="labse_tf-") as directory:
+        return _from_directory(archives.extract(path, directory), vocab_file)
 
 
 def _fetched(handle: str) -> str:

@@ -12,11 +12,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.precision import PRECISIONS, computing_in
+from labse_tf.encoder.precision import PRECISIONS, computing_in, weights_dtype_of
 from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.inference.processes import check_process
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
@@ -51,14 +52,15 @@ class LaBSE:
         config = encoder.config
         if preprocessor.vocab_size != config.vocab_size:
             raise ValueError(
-                f"The vocabulary {preprocessor.vocab_file!r} has {preprocessor.vocab_size} tokens, "
-                f"but the encoder's `vocab_size` is {config.vocab_size}."
+                f"The vocabulary has {preprocessor.vocab_size} tokens, but the encoder's "
+                f"`vocab_size` is {config.vocab_size}."
             )
         if preprocessor.seq_length > config.max_positions:
             raise ValueError(
                 f"`seq_length` (={preprocessor.seq_length}) must be at most the encoder's "
                 f"`max_positions` (={config.max_positions})."
             )
+        check_process()
         self.preprocessor = preprocessor
         self.encoder = encoder
         self.backend = backend
@@ -90,7 +92,8 @@ class LaBSE:
             sentences: strings, from a list, a generator or whatever can be iterated over; or a
                 pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
                 they are needed, in windows of 4,096. An empty one is legal. One longer than the
-                preprocessor's `seq_length` is cut, and a warning says how many were.
+                preprocessor's `seq_length` is cut, and a warning says how many were; another one
+                how many are nothing but [UNK].
             batch_tokens: the most tokens of a batch, padding included: bounds the memory.
             precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
                 fast where the CPU has instructions for it; None: as the model was loaded. One
@@ -113,10 +116,12 @@ class LaBSE:
             FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
             MemoryError: a batch did not fit in memory.
             OSError: the output cannot be written, or `sentences` read.
+            RuntimeError: the process was forked from one that had a model.
             TypeError: `sentences` is a string, or one of them is not (the message has its index).
             ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
                 none of the above; or the rows to resume are not this model's of these sentences.
         """
+        check_process()
         if batch_tokens < 1:
             raise ValueError(f"`batch_tokens` (={batch_tokens}) must be at least 1.")
         if output_dtype not in OUTPUT_DTYPES:
@@ -125,14 +130,19 @@ class LaBSE:
             raise ValueError("`resume` needs the `output` that an earlier run has begun.")
         if precision is None:
             precision = (self.backend or self.encoder).compute_dtype
+            if precision not in PRECISIONS:
+                raise ValueError(
+                    f"The encoder's policy is to compute in {precision}, in which nothing is "
+                    f"embedded: give `precision`, one of {PRECISIONS}."
+                )
         windows = self._in(precision)
         if show_progress is None:
             show_progress = sys.stderr.isatty()
         if show_progress and total is None and isinstance(sentences, os.PathLike):
-            total = count_lines(sentences)
+            total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
         sentences, length = in_utf8(sentences)
         total = length if total is None else total
-        cut = count = 0
+        cut = unknown = count = 0
         with tqdm(total=total, unit=" sentences", disable=not show_progress) as bar:
             if output is None:
                 rows = EmbeddingRows(length or 0, self.dim, output_dtype)
@@ -142,9 +152,10 @@ class LaBSE:
                 if rows.rows:
                     skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision])
                     bar.update(rows.rows)
-                for embeddings, too_long in windows.embed(sentences, batch_tokens, bar.update):
+                for embeddings, *counts in windows.embed(sentences, batch_tokens, bar.update):
                     rows.append(embeddings)
-                    cut, count = cut + too_long, count + len(embeddings)
+                    cut, unknown = cut + counts[0], unknown + counts[1]
+                    count += len(embeddings)
                 result = rows.finish()
             finally:
                 rows.close()
@@ -154,6 +165,12 @@ class LaBSE:
                 f"(={self.preprocessor.seq_length}) tokens and were cut.",
                 stacklevel=2,
             )
+        if unknown:
+            warnings.warn(
+                f"{unknown:,} of {count:,} sentences are nothing but [UNK]: none of their words is "
+                "in the vocabulary, and those of as many words have the same embedding.",
+                stacklevel=2,
+            )
         return result
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
@@ -161,8 +178,22 @@ class LaBSE:
         return self.encode(a) @ self.encode(b).T
 
     def save(self, path: str | os.PathLike, **options) -> None:
-        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`."""
+        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`.
+
+        `weights_dtype` is by default that of the weights here, so that those of a model that was
+        loaded in bfloat16 are not called float32, which they are no more.
+        """
+        check_process()
+        stored = weights_dtype_of(self.encoder)
+        if stored != "float32" and options.get("weights_dtype") is None:
+            options["weights_dtype"] = stored
         write_release(path, self.preprocessor, self.encoder, **options)
+
+    def __getstate__(self):
+        raise TypeError(
+            "A LaBSE cannot be pickled or copied: it has TensorFlow's variables and functions. "
+            "Save it (`model.save(path)`), and labse_tf.load the path in the other process."
+        )
 
     def _in(self, precision: str) -> Windows:
         """What embeds in a precision, made when it is first asked for."""

@@ -35,8 +35,12 @@ class Windows:
             lengths = tf.minimum(tf.cast(pieces.row_lengths(), tf.int32) + 2, self._seq_length)
             order = tf.argsort(lengths, direction="DESCENDING", stable=True)
             ends, widths = plan(tf.gather(lengths, order), batch_tokens)
-            too_long = tf.reduce_sum(tf.cast(pieces.row_lengths() + 2 > self._seq_length, tf.int32))
-            return pieces, tf.cast(order, tf.int64), ends, widths, too_long
+            too_long = pieces.row_lengths() + 2 > self._seq_length
+            is_unknown = tf.cast(tf.equal(pieces, preprocessor.unknown_id), tf.int64)
+            all_unknown = tf.reduce_sum(is_unknown, axis=1) == pieces.row_lengths()
+            all_unknown &= pieces.row_lengths() > 0
+            counts = [tf.reduce_sum(tf.cast(rows, tf.int32)) for rows in (too_long, all_unknown)]
+            return pieces, tf.cast(order, tf.int64), ends, widths, counts
 
         self._tokenize = tf.function(
             tokenize,
@@ -46,8 +50,9 @@ class Windows:
 
     def embed(
         self, sentences: Iterator[bytes], batch_tokens: int, done: Callable[[int], None]
-    ) -> Iterator[tuple[np.ndarray, int]]:
-        """Yields of each window in turn the embeddings and how many sentences were cut.
+    ) -> Iterator[tuple[np.ndarray, int, int]]:
+        """Yields of each window in turn the embeddings, how many sentences were cut, and how many
+        are nothing but [UNK].
 
         Args:
             sentences: in UTF-8; the embeddings come in their order.
@@ -70,8 +75,8 @@ class Windows:
         if error is not None:
             raise error
 
-    def _embed_window(self, count: int, tokens, done) -> tuple[np.ndarray, int]:
-        pieces, order, ends, widths, too_long = tokens
+    def _embed_window(self, count: int, tokens, done) -> tuple[np.ndarray, int, int]:
+        pieces, order, ends, widths, counts = tokens
         embeddings, start = None, 0
         for end, width in zip(ends.numpy(), widths.numpy(), strict=True):
             rows = order[start:end]
@@ -81,7 +86,7 @@ class Windows:
             embeddings[rows.numpy()] = found
             done(len(found))
             start = end
-        return embeddings, int(too_long)
+        return embeddings, *map(int, counts)
 
 
 def _next_window(sentences: Iterator[bytes]) -> tuple[list[bytes], Exception | None]:
@@ -117,7 +122,7 @@ def skip_embedded(
             f"{rows.unfinished!r} cannot be resumed: it has {rows.rows:,} rows, but there are only "
             f"{passed:,} sentences."
         )
-    again, _ = next(windows.embed(iter([first, last]), DEFAULT_BATCH_TOKENS, lambda count: None))
+    again, *_ = next(windows.embed(iter([first, last]), DEFAULT_BATCH_TOKENS, lambda count: None))
     for index, embedding in zip((0, rows.rows - 1), again, strict=True):
         # Not `> tolerance`: a NaN is no embedding either.
         if not np.linalg.norm(rows.read(index).astype(np.float32) - embedding) <= tolerance:

@@ -36,8 +36,8 @@ def masked_cross_entropy(
 
     Returns:
         Two float32 scalars: the weighted sum of the losses, differentiable with respect to
-        `hidden`, `table` and `bias`; and the weighted number of positions where the label has the
-        highest logit.
+        `hidden`, `table` and `bias`; and the weighted number of positions where the label is
+        predicted: of the highest logits, of which bfloat16 often has several, the first one counts.
     """
     positions, width = shape_of(hidden)
     chunk = max(1, chunk_bytes // (4 * table.shape[0]))
@@ -74,8 +74,8 @@ def masked_cross_entropy(
             x, label, weight = hidden[i], labels[i], weights[i]
             logits = tf.cast(tf.matmul(x, cast, transpose_b=True), tf.float32)
             logits = tf.nn.bias_add(logits, bias)
-            best = tf.reduce_max(logits, axis=1) <= tf.gather(logits, label, batch_dims=1)
-            correct = tf.reduce_sum(tf.where(best, weight, 0.0))
+            predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
+            correct = tf.reduce_sum(tf.where(predicted == label, weight, 0.0))
             losses, d_logits = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
                 features=logits, labels=label
             )

@@ -5,35 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.layers import shape_of
+from labse_tf.losses.fingerprints import known_translations, share_a_sentence
 from labse_tf.losses.gathering import PairEmbeddings
 
 DEFAULT_MARGIN = 0.3
 DEFAULT_SCALE = 100.0
-
-
-def token_fingerprint(word_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """A 64-bit hash of each row's token ids without padding.
-
-    Two sums of the ids times random odd multipliers, modulo 2**32. Different sentences have equal
-    hashes with a probability near 2**-64. Only int32 arithmetic that wraps around, which TPUs have.
-
-    Args:
-        word_ids: int32 [batch, width], width at most 1024.
-        mask: int32 [batch, width].
-
-    Returns:
-        int32 [batch, 2].
-    """
-    multipliers = np.random.default_rng(2007_01852).integers(2**31, size=[1024, 2]) * 2 + 1
-    multipliers = tf.constant(multipliers.astype(np.uint32).view(np.int32))
-    multipliers = multipliers[: tf.shape(word_ids)[1]]
-    terms = ((word_ids + 1) * mask)[:, :, tf.newaxis] * multipliers[tf.newaxis]
-    return tf.reduce_sum(terms, axis=1)
 
 
 @tf_keras.saving.register_keras_serializable(package="labse_tf")
@@ -54,8 +34,9 @@ class AdditiveMarginRankingLoss:
         margin: m, subtracted from the cosine of a pair. LaBSE: 0.3.
         scale: s, the inverse temperature. Model Garden's value for LaBSE: 100.
         bidirectional: whether to add the loss from target to source.
-        mask_duplicates: whether pairs with the same source or target as pair i, and hard negatives
-            equal to its target, are masked out of pair i's negatives: corpora repeat sentences.
+        mask_duplicates: whether pair i's negatives leave out the pairs that have a sentence in
+            common with it, on whichever side, and the hard negatives that are a sentence of it or
+            of one of these, as another translation of its source: corpora repeat sentences.
 
     Raises:
         ValueError: `margin` is negative or `scale` is not above 0.
@@ -142,32 +123,36 @@ class AdditiveMarginRankingLoss:
         """The loss of a block of the replica's pairs, summed, and their number of negatives.
 
         Args:
-            block: consecutive pairs; their hard negatives are not read.
+            block: consecutive pairs; their hard negatives are not read. Pairs behind the replica's
+                last one fill up a block: they do not count, but have to be finite.
             columns: those of the global batch, by `PairEmbeddings.all_gathered`.
             first: index of the block's first pair among the replica's.
         """
         rows, total = shape_of(block.source)[0], shape_of(columns.source)[0]
         replica = tf.distribute.get_replica_context()
         local = total // replica.num_replicas_in_sync
-        labels = replica.replica_id_in_sync_group * local + first + tf.range(rows)
+        places = first + tf.range(rows)
+        labels = replica.replica_id_in_sync_group * local + tf.minimum(places, local - 1)
+        counts = tf.cast(places < local, tf.float32)
         own = tf.one_hot(labels, total, on_value=True, off_value=False, dtype=tf.bool)
         candidates = tf.ones_like(own)
         targets, extra = columns.target, None
         if self.mask_duplicates:
-            same = _equal_rows(block.fingerprints[0], columns.fingerprints[0])
-            same |= _equal_rows(block.fingerprints[1], columns.fingerprints[1])
-            candidates = own | ~same
+            pairs, all_pairs = block.fingerprints[:2], columns.fingerprints[:2]
+            candidates = own | ~share_a_sentence(pairs, all_pairs)
         if columns.negative is not None:
             targets = tf.concat([targets, columns.negative], axis=0)
             extra = tf.ones([rows, shape_of(columns.negative)[0]], tf.bool)
             if self.mask_duplicates:
-                extra = ~_equal_rows(block.fingerprints[1], columns.fingerprints[2])
-        loss, negatives = self._cross_entropy(block.source, targets, labels, own, candidates, extra)
+                extra = ~known_translations(pairs, all_pairs, columns.fingerprints[2])
+        losses, negatives = self._cross_entropy(
+            block.source, targets, labels, own, candidates, extra
+        )
         if self.bidirectional:
-            loss += self._cross_entropy(
+            losses += self._cross_entropy(
                 block.target, columns.source, labels, own, candidates, None
             )[0]
-        return loss, negatives
+        return tf.reduce_sum(losses * counts), tf.reduce_sum(negatives * counts)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -184,7 +169,7 @@ class AdditiveMarginRankingLoss:
         return cls(**config)
 
     def _cross_entropy(self, rows, columns, labels, own, candidates, extra):
-        """Of the rows' logits with their own columns as labels, summed; and their negatives.
+        """Of the rows' logits with their own columns as labels; and numbers of negatives: [rows].
 
         Args:
             rows: [rows, dim].
@@ -201,11 +186,4 @@ class AdditiveMarginRankingLoss:
         logits = self.scale * tf.where(own, cosine - self.margin, cosine)
         logits = tf.where(candidates, logits, -1e9)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        negatives = tf.reduce_sum(tf.cast(candidates & ~own, tf.float32))
-        return tf.reduce_sum(losses), negatives
-
-
-def _equal_rows(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """bool [rows, columns]: whether a row's fingerprint is that of a column."""
-    first, second = (rows[:, i, tf.newaxis] == columns[tf.newaxis, :, i] for i in (0, 1))
-    return first & second
+        return losses, tf.reduce_sum(tf.cast(candidates & ~own, tf.float32), axis=1)

@@ -1,4 +1,4 @@
-"""Writes a model's pages, for TF-Hub and for Hugging Face, from its files and its evaluation."""
+"""Writes a model's pages, for TF-Hub, Kaggle and Hugging Face, of its files and evaluation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.model_card import hugging_face, tf_hub
+from labse_tf.model_card import hugging_face, kaggle, tf_hub
 from labse_tf.model_card.claims import Claims
 from labse_tf.model_card.example import choose_sentences
 from labse_tf.model_card.facts import read_facts
 from labse_tf.model_card.metrics import measured_languages, read_evaluations
+
+PAGES = ("tf-hub", "kaggle", "hugging-face")
 
 
 def write_cards(
@@ -20,12 +22,14 @@ def write_cards(
     output: str | os.PathLike,
     *,
     sentences: Sequence[str] = (),
+    pages: Sequence[str] = ("tf-hub", "hugging-face"),
 ) -> list[str]:
     """Writes PUBLISHER/models/NAME/VERSION.md, the preprocessor's page, and README.md.
 
     The first two lie as TF-Hub's repository of documentation has them, the last one is for a
-    repository on Hugging Face. The examples in them were run, in processes of their own; what
-    they print is what was printed.
+    repository on Hugging Face. For Kaggle there are model-metadata.json, and for each SavedModel
+    model-instance-metadata.json, in the directory `kaggle`. The examples in them were run, in
+    processes of their own; what they print is what was printed.
 
     Args:
         model: directory of a release, or with `encoder/` and `preprocessor/` of `--split`.
@@ -33,6 +37,7 @@ def write_cards(
         claims: what the publisher says.
         output: a directory that does not exist; written whole or not at all.
         sentences: of the examples, two or more; none for some of the first languages.
+        pages: which of `PAGES`; "hugging-face" needs huggingface_hub.
 
     Returns:
         The names of the files.
@@ -46,6 +51,8 @@ def write_cards(
     output = os.fspath(output)
     if os.path.lexists(output):
         raise FileExistsError(f"{output!r} exists. Choose another path.")
+    if not pages or not set(pages) <= set(PAGES):
+        raise ValueError(f"`pages` (={list(pages)}) must be of {PAGES}.")
     sentences = choose_sentences(claims.languages, sentences)
     facts = read_facts(model)
     if len(claims.asset_paths) != 1 + facts.split:
@@ -55,19 +62,25 @@ def write_cards(
         raise ValueError(f"`asset_paths` (={list(claims.asset_paths)}) must be of {kind}.")
     results = read_evaluations(evaluations, facts)
     claims.check_languages(measured_languages(results))
-    yaml = hugging_face.metadata(claims, results)
-    pages = {
-        _path(claims.handle): tf_hub.encoder_page(facts, claims, results, sentences),
-        _path(claims.preprocessor_handle): tf_hub.preprocessor_page(facts, claims, sentences),
-        "README.md": hugging_face.card(facts, claims, results, sentences, yaml),
-    }
+    yaml = hugging_face.metadata(claims, results) if "hugging-face" in pages else ""
+    texts: dict[str, str] = {}
+    if {"tf-hub", "kaggle"} & set(pages):
+        encoder = tf_hub.encoder_page(facts, claims, results, sentences)
+        preprocessor = tf_hub.preprocessor_page(facts, claims, sentences)
+        if "tf-hub" in pages:
+            texts[_path(claims.handle)] = encoder
+            texts[_path(claims.preprocessor_handle)] = preprocessor
+        if "kaggle" in pages:
+            texts |= kaggle.metadata(facts, claims, encoder, preprocessor)
+    if "hugging-face" in pages:
+        texts["README.md"] = hugging_face.card(facts, claims, results, sentences, yaml)
     with atomic_directory(output) as unfinished:
-        for name, text in pages.items():
+        for name, text in texts.items():
             path = os.path.join(unfinished, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
-    return [os.path.join(output, name) for name in pages]
+    return [os.path.join(output, name) for name in texts]
 
 
 def _path(handle: str) -> str:

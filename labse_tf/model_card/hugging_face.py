@@ -51,7 +51,8 @@ def metadata(claims: Claims, evaluations: Sequence[dict]) -> str:
         from huggingface_hub import ModelCardData
     except ImportError as error:
         raise ImportError(
-            "The card for Hugging Face needs huggingface_hub: pip install 'labse_tf[hugging-face]'"
+            "The card for Hugging Face needs huggingface_hub: pip install "
+            "'labse_tf[hugging-face]'. The others do not: --pages tf-hub kaggle"
         ) from error
     data = ModelCardData(
         language=list(claims.languages),

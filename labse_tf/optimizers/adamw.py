@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -25,7 +26,9 @@ class AdamW(tf_keras.optimizers.Optimizer):
       is corrected, by this clock. If every row occurs in every step, this is AdamW.
     - The run's counts all steps. Weight decay and the moving average follow it, but lazily: they
       are applied when the row occurs next, for all steps since, in which its value stayed the
-      same; or by `settle`.
+      same; or by `settle`, without which weights and averages are not to be read. The average goes
+      on from the decayed value then: how often a run settles is in its averages, though not in its
+      weights but for rounding.
 
     Example: learning rate 0.1 and `weight_decay` 0.1, so each step decays by 1 - 0.01. A row
     occurs in steps 1 and 4. In step 4 its moments see their second gradient, with bias corrections
@@ -107,6 +110,27 @@ class AdamW(tf_keras.optimizers.Optimizer):
             for start in range(0, variable.shape[0], _ROWS_AT_ONCE):
                 rows = tf.range(start, min(start + _ROWS_AT_ONCE, variable.shape[0]))
                 strategy.extended.update(variable, self._settle, args=(slots, rows))
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """A block in which weights are settled, and are their moving averages if there are any.
+
+        To measure or to write them with. Each changes places with its average, so that no more
+        than one of them is held twice.
+        """
+        self.settle()
+        self._swap_averages()
+        try:
+            yield
+        finally:
+            self._swap_averages()
+
+    def _swap_averages(self) -> None:
+        for variable, slots in zip(self._trained, self._slots, strict=True):
+            if "average" in slots:
+                value = variable.numpy()
+                variable.assign(slots["average"])
+                slots["average"].assign(value)
 
     def get_config(self) -> dict:
         """The arguments of the constructor."""

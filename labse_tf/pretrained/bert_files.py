@@ -35,6 +35,7 @@ _FIELDS = {
     "layer_norm_epsilon": ("layer_norm_eps", 1e-12),
     "initializer_range": ("initializer_range", 0.02),
 }
+WORDS = "embeddings.word_embeddings.weight"
 # Our weights' names and theirs.
 _TABLES = {
     f"embeddings/{name}": f"embeddings.{theirs}_embeddings.weight"

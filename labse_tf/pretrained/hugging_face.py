@@ -8,16 +8,20 @@ A directory is one of
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
+from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained import bert_files
-from labse_tf.pretrained.safetensors_files import FILE, write_tensors
+from labse_tf.pretrained.safetensors_files import FILE, StoredTensor, write_tensors
 from labse_tf.pretrained.sentence_transformer_files import MODULES, read_modules, write_modules
 from labse_tf.pretrained.tokenizer_files import model_max_length, read_tokenizer, write_tokenizer
 from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+
+_PADDED_TO = (8, 16, 32, 64, 128)  # rows of a word table, for faster matmuls
 
 
 def is_hugging_face(path: str | os.PathLike) -> bool:
@@ -96,8 +100,9 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
             f"(={config.max_positions}) of {config_file!r}."
         )
     tensors = bert_files.read_bert(bert, pooling, dense)
-    encoder = bert_files.unfilled(config, tensors, bert)
     preprocessor = read_tokenizer(bert, seq_length)
+    config, tensors = _without_padding(config, tensors, preprocessor.vocab_size)
+    encoder = bert_files.unfilled(config, tensors, bert)
     if preprocessor.vocab_size != config.vocab_size:
         raise ValueError(
             f"{bert!r}: the vocabulary has {preprocessor.vocab_size} tokens, but the table of word "
@@ -110,6 +115,19 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
         )
     bert_files.fill(encoder, tensors)
     return preprocessor, encoder
+
+
+def _without_padding(
+    config: EncoderConfig, tensors: dict[str, StoredTensor], vocab_size: int
+) -> tuple[EncoderConfig, dict[str, StoredTensor]]:
+    """Drops the rows at the end of the word table that round its size up, and are of no token."""
+    rows, table = config.vocab_size, tensors.get(bert_files.WORDS)
+    rounded_up = rows in {-(-vocab_size // multiple) * multiple for multiple in _PADDED_TO}
+    if rows == vocab_size or not rounded_up or table is None or table.shape[:1] != [rows]:
+        return config, tensors
+    table = dataclasses.replace(table, shape=[vocab_size, *table.shape[1:]])
+    config = dataclasses.replace(config, vocab_size=vocab_size)
+    return config, {**tensors, bert_files.WORDS: table}
 
 
 def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder) -> None:
@@ -129,8 +147,8 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
     config = encoder.config
     if preprocessor.vocab_size != config.vocab_size:
         raise ValueError(
-            f"The vocabulary {preprocessor.vocab_file!r} has {preprocessor.vocab_size} tokens, "
-            f"but the encoder's `vocab_size` is {config.vocab_size}."
+            f"The vocabulary has {preprocessor.vocab_size} tokens, but the encoder's `vocab_size` "
+            f"is {config.vocab_size}."
         )
     with atomic_directory(path) as unfinished:
         with open(os.path.join(unfinished, bert_files.CONFIG), "w", encoding="utf-8") as file:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import shutil
 from typing import Any
 
 import tensorflow as tf
@@ -21,7 +20,11 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_variables
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
-from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+from labse_tf.tokenization.preprocessing import (
+    DEFAULT_SEQ_LENGTH,
+    GOOGLE_MAX_WORD_BYTES,
+    Preprocessor,
+)
 
 CONFIG_FILES = ("bert_config.json", "encoder_config.json")
 CHECKPOINT = "bert_model.ckpt"
@@ -73,6 +76,7 @@ def read(path: str | os.PathLike, vocab_file: str | None = None) -> tuple[Prepro
         vocab_file,
         min(DEFAULT_SEQ_LENGTH, config.max_positions),
         lower_case="uncased" in os.path.basename(vocab_file),
+        max_word_bytes=GOOGLE_MAX_WORD_BYTES,
     )
     return preprocessor, encoder
 
@@ -105,9 +109,8 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
     bert = _bert_encoder(encoder)
     lower_case = "uncased" if preprocessor.lower_case else "cased"
     with atomic_directory(path) as unfinished:
-        shutil.copyfile(
-            preprocessor.vocab_file, os.path.join(unfinished, f"{lower_case}_vocab.txt")
-        )
+        with open(os.path.join(unfinished, f"{lower_case}_vocab.txt"), "wb") as file:
+            file.write(preprocessor.vocabulary)
         with open(os.path.join(unfinished, CONFIG_FILES[0]), "w", encoding="utf-8") as file:
             json.dump(_config_fields(config), file, indent=2)
         try:

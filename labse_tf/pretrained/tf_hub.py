@@ -20,7 +20,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint
-from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
+from labse_tf.tokenization.preprocessing import (
+    DEFAULT_SEQ_LENGTH,
+    GOOGLE_MAX_WORD_BYTES,
+    Preprocessor,
+)
 
 _LOWER_CASE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -55,6 +59,7 @@ def read(path: str | os.PathLike, vocab_file: str | None = None) -> tuple[Prepro
         min(DEFAULT_SEQ_LENGTH, config.max_positions),
         # As the Model Garden has it where the SavedModel does not say.
         "uncased" in os.path.basename(vocab_file) if lower_case is None else bool(lower_case),
+        GOOGLE_MAX_WORD_BYTES,
     )
     return preprocessor, encoder
 

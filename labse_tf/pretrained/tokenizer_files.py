@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import warnings
-import weakref
 
 from labse_tf.pretrained.safetensors_files import read_json
-from labse_tf.pretrained.tokenizer_json import checked_tokens, require, tokenizer_json
-from labse_tf.tokenization.preprocessing import (
+from labse_tf.pretrained.tokenizer_json import (
+    checked_tokens,
+    max_word_bytes,
+    require,
+    require_right,
+    tokenizer_json,
+)
+from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
+from labse_tf.tokenization.vocabulary_files import (
     END,
     MASK,
     PADDING,
     START,
     UNKNOWN,
-    Preprocessor,
     read_vocabulary,
 )
 
 VOCABULARY, TOKENIZER, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+# transformers' classes that take all from tokenizer.json: before version 5, and from it on.
+_OF_TOKENIZER_JSON = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _SPECIAL = {
     "unk_token": UNKNOWN,
     "sep_token": END,
@@ -38,16 +43,15 @@ _SPECIAL = {
 def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
     """The Preprocessor that gives the token ids of the directory's tokenizer.
 
-    The vocabulary is vocab.txt or, if absent, that of tokenizer.json; then it is kept in a file
-    that lives as long as the Preprocessor.
+    The vocabulary is vocab.txt or, if absent, that of tokenizer.json.
 
     Whether to lower-case must be said: by tokenizer_config.json (which transformers follows), or,
     where that is silent, by tokenizer.json; if both say it they must agree.
 
     Three things are done as Google's own preprocessor of LaBSE does them, not as Hugging Face's: a
-    word above 100 bytes is one [UNK] (there: above 100 characters); the name of a special token
-    within a sentence is text like any other; and a few invisible characters (U+200B, U+00AD,
-    U+2028) divide words otherwise. A model that lower-cases is warned of.
+    word above 100 bytes, or what tokenizer.json says, is one [UNK] (there: characters); the name of
+    a special token within a sentence is text like any other; and a few invisible characters
+    (U+200B, U+00AD, U+2028) divide words otherwise. A model that lower-cases is warned of.
 
     Raises:
         FileNotFoundError: there is no vocabulary.
@@ -64,31 +68,24 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
         token = config.get(key)
         token = token.get("content") if isinstance(token, dict) else token
         require(config_file, key, wanted if token is None else token, wanted)
+    for key in ("truncation_side", "padding_side"):
+        require_right(config_file, key, config.get(key))
     tokens = None if tokenizer is None else checked_tokens(tokenizer_file, tokenizer)
     lower_case = _lower_case(directory, config, tokenizer)
     if os.path.isfile(vocab_file):
-        ids = read_vocabulary(vocab_file)
-        if tokens is not None and ids != {token: i for i, token in enumerate(tokens)}:
+        in_file = list(read_vocabulary(vocab_file))
+        if tokens not in (None, in_file):
             raise ValueError(
-                f"{vocab_file!r} ({len(ids)} tokens) and the vocabulary of {tokenizer_file!r} "
+                f"{vocab_file!r} ({len(in_file)} tokens) and the vocabulary of {tokenizer_file!r} "
                 f"({len(tokens)}) differ. Remove the wrong one."
             )
-        return Preprocessor(vocab_file, seq_length, lower_case)
-    if tokens is None:
+        tokens = in_file
+    elif tokens is None:
         raise FileNotFoundError(
             f"{directory!r} has no vocabulary: neither vocab.txt nor {TOKENIZER}."
         )
-    folder = tempfile.mkdtemp(prefix="labse_tf-")
-    try:
-        vocab_file = os.path.join(folder, VOCABULARY)
-        with open(vocab_file, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{token}\n" for token in tokens)
-        preprocessor = Preprocessor(vocab_file, seq_length, lower_case)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    weakref.finalize(preprocessor, shutil.rmtree, folder, ignore_errors=True)
-    return preprocessor
+    limit = GOOGLE_MAX_WORD_BYTES if tokenizer is None else max_word_bytes(tokenizer)
+    return Preprocessor(tokens, seq_length, lower_case, limit)
 
 
 def model_max_length(directory: str) -> int | None:
@@ -99,8 +96,9 @@ def model_max_length(directory: str) -> int | None:
 
 def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
     """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
-    shutil.copyfile(preprocessor.vocab_file, os.path.join(directory, VOCABULARY))
-    ids = read_vocabulary(preprocessor.vocab_file)
+    with open(os.path.join(directory, VOCABULARY), "wb") as file:
+        file.write(preprocessor.vocabulary)
+    ids = {token: number for number, token in enumerate(preprocessor.tokens)}
     _warn_if_lower_case(preprocessor.lower_case)
     # null where the vocabulary has no [MASK], or transformers would add one behind the table's end.
     special = {key: token if token in ids else None for key, token in _SPECIAL.items()}
@@ -118,7 +116,12 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
         ("special_tokens_map.json", special),
         (
             TOKENIZER,
-            tokenizer_json(ids, preprocessor.lower_case, sorted(special.values(), key=ids.get)),
+            tokenizer_json(
+                ids,
+                preprocessor.lower_case,
+                preprocessor.max_word_bytes,
+                sorted(special.values(), key=ids.get),
+            ),
         ),
     ):
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
@@ -129,8 +132,8 @@ def _lower_case(directory: str, config: dict, tokenizer: dict | None) -> bool:
     said = config.get("do_lower_case")
     if tokenizer is not None:
         inside = tokenizer["normalizer"].get("lowercase")
-        if said is None and config.get("tokenizer_class") == "PreTrainedTokenizerFast":
-            said = inside  # that class takes all from tokenizer.json
+        if said is None and config.get("tokenizer_class") in _OF_TOKENIZER_JSON:
+            said = inside
         # BertTokenizer takes this from its own argument, True by default.
         if inside != (True if said is None else said):
             raise ValueError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from labse_tf.tokenization.preprocessing import END, START, UNKNOWN
+from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES
+from labse_tf.tokenization.vocabulary_files import END, START, UNKNOWN
+
+_NO_LIMIT = 2**31 - 1  # characters of a word, for a tokenizer without a longest one
 
 
 def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
@@ -34,6 +37,8 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
         ("model.continuing_subword_prefix", model.get("continuing_subword_prefix"), "##"),
     ):
         require(file_name, name, value, wanted)
+    for name in ("truncation", "padding"):
+        require_right(file_name, f"{name}.direction", part(name).get("direction"))
     post = part("post_processor")
     if post.get("type") == "TemplateProcessing":
         single = [
@@ -52,10 +57,17 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
             "without a duplicate."
         )
     for added in tokenizer.get("added_tokens") or []:
-        if vocabulary.get(added["content"]) != added["id"] or not added.get("special"):
+        name, number = f"the token {added['content']!r}", added["id"]
+        if vocabulary.get(added["content"]) != number:
             raise ValueError(
-                f"{file_name!r} adds the token {added['content']!r} (id {added['id']}) to its "
-                f"vocabulary of {len(vocabulary)} word pieces, which is not supported."
+                f"{file_name!r} adds {name} (id {number}) to its vocabulary of {len(vocabulary)} "
+                "word pieces, which is not supported."
+            )
+        if not added.get("special"):
+            raise ValueError(
+                f"{file_name!r} lists {name}, the word piece {number}, among its `added_tokens`: "
+                "it is then found in text wherever it stands, inside words too, which is not "
+                "supported. If that is not meant, remove the entry: the piece stays."
             )
     tokens = sorted(vocabulary, key=vocabulary.get)
     if (bad := next((t for t in tokens if not t or "\n" in t or "\r" in t), None)) is not None:
@@ -66,12 +78,20 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
     return tokens
 
 
-def tokenizer_json(ids: dict[str, int], lower_case: bool, special: list[str]) -> dict:
+def max_word_bytes(tokenizer: dict) -> int | None:
+    """The `max_word_bytes` of the Preprocessor for a tokenizer.json, which counts characters."""
+    most = tokenizer["model"].get("max_input_chars_per_word", GOOGLE_MAX_WORD_BYTES)
+    return None if most >= _NO_LIMIT else most
+
+
+def tokenizer_json(
+    ids: dict[str, int], lower_case: bool, max_word_bytes: int | None, special: list[str]
+) -> dict:
     """The content of a tokenizer.json with the steps of our Preprocessor.
 
     Args:
         ids: of the word pieces.
-        lower_case: as of the Preprocessor.
+        lower_case, max_word_bytes: as of the Preprocessor; the latter counts characters there.
         special: the special tokens, by rising id.
     """
 
@@ -107,7 +127,7 @@ def tokenizer_json(ids: dict[str, int], lower_case: bool, special: list[str]) ->
             "type": "WordPiece",
             "unk_token": UNKNOWN,
             "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
+            "max_input_chars_per_word": max_word_bytes or _NO_LIMIT,
             "vocab": ids,
         },
     }
@@ -119,4 +139,13 @@ def require(file_name: str, key: str, value: object, wanted: object) -> None:
         raise ValueError(
             f"{file_name!r}: `{key}` is {value!r}, but only {wanted!r} is supported: the word "
             "pieces would differ."
+        )
+
+
+def require_right(file_name: str, key: str, side: object) -> None:
+    """Raises a ValueError unless a sentence is cut or padded at its end; None: it is."""
+    if side is not None and str(side).lower() != "right":
+        raise ValueError(
+            f"{file_name!r}: `{key}` is {side!r}, but here sentences are cut and padded at their "
+            "end ('right') alone: other tokens would be embedded, or at other positions."
         )

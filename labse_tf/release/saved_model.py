@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 
 import tensorflow as tf
@@ -23,7 +22,7 @@ from labse_tf.encoder.weights import unfilled_encoder
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.release.root import release_root, split_roots, weights_by_name
 from labse_tf.release.warmup import write_warmup
-from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
 
 CONFIG_FILE = "labse.json"
 VOCABULARY_FILE = "vocab.txt"
@@ -134,10 +133,7 @@ def _with_vocabulary_as_asset(preprocessor: Preprocessor, folder: str) -> Prepro
 
     The asset's file is written to `folder`, since an asset keeps the name of its file.
     """
-    vocab_file = os.path.join(folder, VOCABULARY_FILE)
-    shutil.copyfile(preprocessor.vocab_file, vocab_file)
-    exported = Preprocessor(vocab_file, preprocessor.seq_length, preprocessor.lower_case)
-    return exported.reading_the_file()
+    return preprocessor.reading_from(os.path.join(folder, VOCABULARY_FILE))
 
 
 def _write_config(
@@ -156,6 +152,7 @@ def _write_config(
                 encoder=json.loads(encoder.config.to_json()),
                 seq_length=preprocessor.seq_length,
                 lower_case=preprocessor.lower_case,
+                max_word_bytes=preprocessor.max_word_bytes,
                 weights_dtype=weights_dtype,
                 compute_dtype=compute_dtype,
             ),
@@ -196,6 +193,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
             release = json.load(file)
             encoder_config, form = release["encoder"], release["format"]
             seq_length, lower_case = release["seq_length"], release["lower_case"]
+            max_word_bytes = release.get("max_word_bytes", GOOGLE_MAX_WORD_BYTES)
             weights_dtype = release.get("weights_dtype", "float32")
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             raise ValueError(
@@ -211,7 +209,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
         )
     config = EncoderConfig.from_json(json.dumps(encoder_config))
     preprocessor = Preprocessor(
-        os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case
+        os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case, max_word_bytes
     )
     encoder = unfilled_encoder(config, weights_dtype)
     read_weights(os.path.join(path, "variables", "variables"), encoder=weights_by_name(encoder))

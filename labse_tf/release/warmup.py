@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,8 @@ from labse_tf.release.batch_sizes import BATCH_SIZES
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MOST_REQUESTS = 1000  # TensorFlow Serving refuses to load a model with more
+# What TensorFlow raises for them.
+_ERRNO = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.OutOfRangeError: errno.EFBIG}
 SENTENCES = (
     "Hello, world!",
     "Wo ist der Bahnhof?",
@@ -37,6 +40,7 @@ def write_warmup(path: str | os.PathLike, batch_sizes: Sequence[int] = BATCH_SIZ
         batch_sizes: sentences in a request.
 
     Raises:
+        OSError: they could not be written, as on a full disk; it names the file.
         ValueError: no batch size, one below 1, or more requests than TensorFlow Serving takes.
     """
     if not batch_sizes or min(batch_sizes) < 1 or len(batch_sizes) > MOST_REQUESTS - 2:
@@ -46,12 +50,15 @@ def write_warmup(path: str | os.PathLike, batch_sizes: Sequence[int] = BATCH_SIZ
         )
     file_name = os.path.join(path, WARMUP_FILE)
     os.makedirs(os.path.dirname(file_name), exist_ok=True)
-    with tf.io.TFRecordWriter(file_name) as file:
-        batches = [[SENTENCES[i % len(SENTENCES)] for i in range(size)] for size in batch_sizes]
-        for sentences in [*batches, [" ".join(SENTENCES * 8)]]:
-            file.write(_prediction_log("serving_default", {"sentences": tf.constant(sentences)}))
-        ids = {name: tf.ones([1, 8], tf.int32) for name in INPUTS}
-        file.write(_prediction_log("token_ids", ids))
+    batches = [[SENTENCES[i % len(SENTENCES)] for i in range(size)] for size in batch_sizes]
+    ids = {name: tf.ones([1, 8], tf.int32) for name in INPUTS}
+    try:
+        with tf.io.TFRecordWriter(file_name) as file:
+            for texts in [*batches, [" ".join(SENTENCES * 8)]]:
+                file.write(_prediction_log("serving_default", {"sentences": tf.constant(texts)}))
+            file.write(_prediction_log("token_ids", ids))
+    except tf.errors.OpError as error:
+        raise OSError(_ERRNO.get(type(error), errno.EIO), error.message, file_name) from error
 
 
 def _prediction_log(signature: str, inputs: Mapping[str, tf.Tensor]) -> bytes:

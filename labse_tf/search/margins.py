@@ -13,7 +13,7 @@ import numpy as np
 from labse_tf.search.nearest import nearest
 
 MARGINS = ("absolute", "distance", "ratio")
-DIRECTIONS = ("forward", "backward", "mutual")
+DIRECTIONS = ("forward", "backward", "mutual", "max")
 NEIGHBOURS = 4  # as in LASER
 
 
@@ -38,7 +38,9 @@ class Alignment:
 
         Args:
             direction: "forward" for each source and its best target, "backward" for each target
-                and its best source, "mutual" for the pairs that are in both.
+                and its best source, "mutual" for the pairs that are in both; or "max" for LASER's
+                default: of both, by falling score, each pair whose source and target are not in a
+                pair before it.
 
         Raises:
             ValueError: `direction` is unknown.
@@ -50,10 +52,25 @@ class Alignment:
                 np.stack([self.sources, np.arange(len(self.sources))], axis=1),
                 self.source_scores,
             )
+        if direction == "max":
+            return self._one_to_one()
         rows = np.arange(len(self.targets))
         if direction == "mutual":
             rows = rows[self.sources[self.targets] == rows]
         return np.stack([rows, self.targets[rows]], axis=1), self.target_scores[rows]
+
+    def _one_to_one(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `retrieval == "max"` of LASER's source/mine_bitexts.py."""
+        forward, backward = self.pairs("forward"), self.pairs("backward")
+        pairs, scores = (np.concatenate(parts) for parts in zip(forward, backward))
+        taken = bytearray(len(self.targets)), bytearray(len(self.sources))
+        kept = []
+        order = np.argsort(-scores, kind="stable")
+        for row, (source, target) in zip(order.tolist(), pairs[order].tolist()):
+            if not taken[0][source] and not taken[1][target]:
+                taken[0][source] = taken[1][target] = 1
+                kept.append(row)
+        return pairs[kept], scores[kept]
 
 
 def align(
@@ -67,8 +84,8 @@ def align(
     """Finds the best partner of each row on the other side.
 
     Args:
-        sources: float32 [sources, dim], unit rows.
-        targets: float32 [targets, dim], unit rows.
+        sources: float32 or float16 [sources, dim], unit rows.
+        targets: float32 or float16 [targets, dim], unit rows.
         margin: "absolute", the cosine; "ratio", the cosine divided by the mean of the two rows'
             mean cosines with their k nearest on the other side; or "distance", their difference.
             A row's partner is one of its k nearest, as in LASER.

@@ -39,8 +39,8 @@ def nearest(
     further candidates are equal to the k-th in float32, any of these may be among the k.
 
     Args:
-        queries: float32 [queries, dim]; a memory map is read in parts.
-        candidates: float32 [candidates, dim].
+        queries: float32 or float16 [queries, dim]; a memory map is read in parts.
+        candidates: float32 or float16 [candidates, dim].
         k: neighbours of each query.
         precision: of the first scoring: "float32"; or "bfloat16", twice as fast where the CPU has
             instructions for it.
@@ -74,9 +74,10 @@ def _check(queries: np.ndarray, candidates: np.ndarray, k: int, precision: str) 
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
     for name, rows in (("queries", queries), ("candidates", candidates)):
-        if rows.ndim != 2 or rows.dtype != np.float32:
+        if rows.ndim != 2 or rows.dtype not in (np.float32, np.float16):
             raise ValueError(
-                f"`{name}` must be float32 [rows, dim], but it is {rows.dtype} {list(rows.shape)}."
+                f"`{name}` must be float32 or float16 [rows, dim], but it is {rows.dtype} "
+                f"{list(rows.shape)}."
             )
         for start in range(0, len(rows), _READ):
             finite = np.isfinite(rows[start : start + _READ]).all(axis=1)
@@ -134,7 +135,7 @@ class _Rounding:
 
     def _norms(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of rows, and of their rounding errors: float64 [rows] each."""
-        rows = tf.constant(rows)
+        rows = tf.cast(tf.constant(rows), tf.float32)
         norms = tf.norm(rows, axis=1).numpy().astype(np.float64)
         if self.dtype == tf.float32:  # TensorFloat-32 has 11 bits
             return norms, norms * (2.0**-11 if self._tensor_float else 0)
@@ -224,12 +225,14 @@ def _rescore(
     def score(start: int) -> None:
         part = slice(start, start + QUERIES)
         some = np.sort(indices[part], axis=1)  # of equal scores, the first comes first
-        values = _products(queries[part], np.take(candidates, some, axis=0))
+        own = queries[part].astype(np.float32, copy=False)
+        others = np.take(candidates, some, axis=0).astype(np.float32, copy=False)
+        values = _products(own, others)
         order = np.argsort(-values, axis=1, kind="stable")
         ranked = np.take_along_axis(values, order, axis=1)[:, : k + 1]
         close = np.flatnonzero((ranked[:, :-1] - ranked[:, 1:] < _CLOSE).any(axis=1))
         if len(close):
-            rows, again = queries[part][close], candidates[some[close]]
+            rows, again = own[close], others[close]
             exact = _products(rows.astype(np.float64), again.astype(np.float64))
             values[close] = exact
             order[close] = np.argsort(-exact.astype(np.float32), axis=1, kind="stable")

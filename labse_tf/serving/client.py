@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
 from labse_tf.files.sentences import in_utf8
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.errors import (
+    LOADING,
     ModelLoading,
     RequestRefused,
     ServingError,
@@ -32,7 +35,7 @@ from labse_tf.serving.transports import (
     Version,
 )
 
-TIMEOUT, RETRIES, CONNECTIONS = 10.0, 6, 4
+TIMEOUT, RETRIES, CONNECTIONS, LOAD_TIMEOUT = 10.0, 6, 4, 300.0
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d+)")
 
 
@@ -43,15 +46,18 @@ class EmbeddingClient:
         address: "HOST:PORT" for gRPC, "http://HOST:PORT" or "https://HOST:PORT" for REST.
         model: its name on the server.
         version: which one; by default the newest that is available at the first request, and that
-            one from then on: embeddings of two versions should not be mixed.
+            one from then on: embeddings of two versions should not be mixed. Where the server does
+            not tell its versions, it is that which gRPC names in its first answer; REST names
+            none, so that a warning says that they could be mixed.
         batch_size: the most sentences in a request; the server may refuse more than its own
             `max_batch_size`.
         timeout: seconds for an attempt; over gRPC, for an attempt and the up to four that gRPC
             makes after one that is refused at once.
         retries: how often a request is repeated that found the server unreachable, its queue full,
-            the model loading, or no answer in time; after about 0.1 s, then twice as long each
-            time, at most 5 s. gRPC makes up to five attempts at a time, so that more than four
-            repetitions may become up to four more.
+            or no answer in time; after about 0.1 s, then twice as long each time, at most 5 s. gRPC
+            makes up to five attempts at a time, so that more than four repetitions may become up
+            to four more.
+        load_timeout: seconds to wait for a model that is being loaded, unless `retries` is 0.
         connections: the most requests at once.
         tls: for gRPC, whether the connection is encrypted.
 
@@ -70,6 +76,7 @@ class EmbeddingClient:
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
         connections: int = CONNECTIONS,
+        load_timeout: float = LOAD_TIMEOUT,
         tls: bool = False,
     ):
         for name, number, least in (
@@ -82,10 +89,12 @@ class EmbeddingClient:
         if not timeout > 0:
             raise ValueError(f"`timeout` (={timeout}) must be seconds above 0.")
         self.address, self.model, self.version = address, model, version
+        self._asked = False  # whether the server was asked for its versions in vain
         self._batch_size, self._timeout = batch_size, timeout
         self._retries, self._connections = retries, connections
+        self._load_timeout = load_timeout
         if address.startswith(("http://", "https://")):
-            self._transport: Grpc | Rest = Rest(address, model, timeout=timeout, retries=retries)
+            self._transport: Grpc | Rest = Rest(address, model, timeout=timeout)
         elif _ADDRESS.fullmatch(address):
             self._transport = Grpc(address, model, timeout=timeout, retries=retries, tls=tls)
         else:
@@ -132,21 +141,28 @@ class EmbeddingClient:
         """As `encode`, a batch at a time, float32 [n, dim]; sentences are read as it goes on."""
         waiting: deque[Future] = deque()
         encoded, _ = in_utf8(sentences)
-        with ThreadPoolExecutor(self._connections) as threads:
-            try:
-                while batch := list(itertools.islice(encoded, self._batch_size)):
-                    if self.version is None:
-                        self.version = self._newest()
-                    waiting.append(threads.submit(self._embed, batch))
-                    if len(waiting) > self._connections:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+        threads, stop = ThreadPoolExecutor(self._connections), threading.Event()
+        try:
+            while batch := list(itertools.islice(encoded, self._batch_size)):
+                if self.version is None and not self._asked:
+                    self.version = self._newest()
+                    if self.version is None:  # the first answer may name it
+                        yield self._embed(batch, stop)
+                        self._warn_of_versions()
+                        continue
+                waiting.append(threads.submit(self._embed, batch, stop))
+                if len(waiting) > self._connections:
+                    yield _next(waiting)
+            while waiting:
+                yield _next(waiting)
+        finally:
+            stop.set()  # an error does not wait until other requests were repeated in vain
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    def _embed(self, batch: list[bytes]) -> np.ndarray:
-        rows = self._repeat(lambda: self._transport.predict(batch, self.version))
+    def _embed(self, batch: list[bytes], stop: threading.Event | None = None) -> np.ndarray:
+        rows, version = self._repeat(lambda: self._transport.predict(batch, self.version), stop)
+        if self.version is None:
+            self.version = version
         if rows.ndim != 2 or len(rows) != len(batch) or rows.dtype != np.float32:
             raise ServingError(
                 f"{len(batch)} sentences were answered with {rows.dtype} {list(rows.shape)} by "
@@ -156,32 +172,59 @@ class EmbeddingClient:
 
     def _newest(self) -> int | None:
         """The newest version that is available; None where the server does not tell."""
+
+        def newest() -> int | None:
+            found = self._transport.versions()
+            available = next((v.version for v in found if v.state == "AVAILABLE"), None)
+            if available is None and any(v.state in LOADING for v in found):
+                raise Failure("LOADING", "")
+            return available
+
         try:
-            found = self.versions()
+            return self._repeat(newest)
         except RequestRefused:
             return None
-        return next((v.version for v in found if v.state == "AVAILABLE"), None)
 
-    def _repeat(self, call):
+    def _warn_of_versions(self) -> None:
+        self._asked = True
+        if self.version is None:
+            warnings.warn(
+                f"{self.address} does not tell which versions of model {self.model!r} it has: "
+                "should it load another one meanwhile, embeddings of both are mixed. Let the "
+                "model's status through, or give `version` (--version).",
+                stacklevel=3,
+            )
+
+    def _repeat(self, call, stop: threading.Event | None = None):
         """Calls until there is an answer, a failure that will not pass, or no retry left.
 
-        The transports repeat calls themselves. Repeated here is what their libraries cannot:
-        NOT_FOUND while the model is loading; and over gRPC, a call that was not answered in time,
-        since its deadline covers all attempts of the retryPolicy, and one for which the five
-        attempts that a retryPolicy may have were not enough.
+        gRPC repeats calls itself. Repeated here is what it cannot: NOT_FOUND while the model is
+        loading; a call not answered in time, since its deadline covers all attempts of the
+        retryPolicy; and one for which the five attempts that this may have were not enough.
+
+        Args:
+            call: raises Failure.
+            stop: ends the waiting between two attempts, with the last failure.
         """
-        attempts = 0
+        stop = stop or threading.Event()
+        attempts, begun = 0, time.monotonic()
         while True:
             try:
                 return call()
             except Failure as failure:
                 error = self._explain(failure)
                 attempts += failure.attempts
-                again = failure.code in TRANSIENT or isinstance(error, ModelLoading)
-                if attempts > self._retries or not again:
+                if isinstance(error, ModelLoading):
+                    again = self._retries and time.monotonic() - begun < self._load_timeout
+                else:
+                    again = failure.code in TRANSIENT and not isinstance(error, RequestRefused)
+                    again = again and attempts <= self._retries
+                if not again:
                     raise error from failure
-            longest = min(FIRST_DELAY * 2 ** (attempts - 1), LONGEST_DELAY)
-            time.sleep(longest * random.uniform(0.5, 1))  # so that many clients do not come at once
+            # Not all the same, so that many clients do not come at once.
+            longest = min(FIRST_DELAY * 2 ** min(attempts - 1, 20), LONGEST_DELAY)
+            if stop.wait(longest * random.uniform(0.5, 1)):
+                raise error
 
     def _explain(self, failure: Failure) -> ServingError:
         if failure.code != "NOT_FOUND":
@@ -195,3 +238,13 @@ class EmbeddingClient:
     def _name(self) -> str:
         version = "" if self.version is None else f" version {self.version}"
         return f"model {self.model!r}{version} on {self.address}"
+
+
+def _next(waiting: deque[Future]) -> np.ndarray:
+    """The rows of the first request; or the error of one behind it, as soon as there is one."""
+    while not waiting[0].done():
+        wait([future for future in waiting if not future.done()], return_when=FIRST_COMPLETED)
+        failed = [future for future in waiting if future.done() and future.exception()]
+        if failed and not waiting[0].done():
+            return failed[0].result()
+    return waiting.popleft().result()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from labse_tf.serving.templates import GRPC_PORT, REST_PORT
 from labse_tf.serving.transports import Failure, Version
+
+# gRPC's words for a message above its limit, and TensorFlow's for a batch above the memory.
+_TOO_MUCH = re.compile(r"larger than max|OOM when|out of memory|allocat", re.IGNORECASE)
+LOADING = ("START", "LOADING")  # states of a version that will be available
 
 
 class ServingError(OSError):
@@ -54,6 +59,13 @@ def explain(failure: Failure, model: str, address: str, timeout: float) -> Servi
         timeout: seconds that were waited.
     """
     code, message = failure.code, failure.message.strip().rstrip(".")
+    if code == "LOADING":  # the client's own, of what the server tells of its versions
+        return ModelLoading(f"The server is still loading {model}.")
+    if code == "RESOURCE_EXHAUSTED" and _TOO_MUCH.search(message):
+        return RequestRefused(
+            f"The request is too large for {model}: {message}. Send fewer or shorter sentences at "
+            "once (`batch_size`)."
+        )
     if code == "RESOURCE_EXHAUSTED" or (code == "UNAVAILABLE" and "queue" in message):
         return QueueFull(
             f"The queue of {model} is full: {message}. Try again later or with fewer connections; "
@@ -74,6 +86,10 @@ def explain(failure: Failure, model: str, address: str, timeout: float) -> Servi
             f"The request was refused by {model}: {message}. The server's max_batch_size is the "
             "most sentences that a request may have."
         )
+    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        return RequestRefused(
+            f"The request was refused by {model}, or by a proxy before it: {message}."
+        )
     return ServingError(f"{model}: {code}: {message}")
 
 
@@ -89,7 +105,7 @@ def explain_missing(
         versions: what the server tells of the model; empty if it has no such model.
     """
     wanted = [v for v in versions if version in (None, v.version)]
-    if any(v.state in ("START", "LOADING") for v in wanted):
+    if any(v.state in LOADING for v in wanted):
         return ModelLoading(f"The server is still loading {model}.")
     reasons = [v.error for v in wanted if v.error]
     for reason in reasons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ class Grpc:
 
         self._error, self._status, self._predict = grpc.RpcError, get_model_status_pb2, predict_pb2
         self._to_array, self._to_tensor = make_ndarray, make_tensor_proto
-        self._model, self._timeout = model, timeout
+        self._model, self._timeout, self._process = model, timeout, os.getpid()
         self._attempts = min(retries + 1, _MOST_ATTEMPTS)
         options = _options(self._attempts, timeout)
         if tls:
@@ -68,8 +69,13 @@ class Grpc:
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def predict(self, sentences: Sequence[bytes], version: int | None) -> np.ndarray:
-        """The embeddings of UTF-8 sentences by one request; raises Failure."""
+    def predict(
+        self, sentences: Sequence[bytes], version: int | None
+    ) -> tuple[np.ndarray, int | None]:
+        """The embeddings of UTF-8 sentences by one request, and of which version they are.
+
+        Raises Failure.
+        """
         request = self._predict.PredictRequest()
         request.model_spec.name = self._model
         request.model_spec.signature_name = SIGNATURE
@@ -78,7 +84,7 @@ class Grpc:
         request.inputs[INPUT].CopyFrom(self._to_tensor(list(sentences), shape=[len(sentences)]))
         request.output_filter.append(OUTPUT)
         response = self._call(self._predictions.Predict, request)
-        return self._to_array(response.outputs[OUTPUT])
+        return self._to_array(response.outputs[OUTPUT]), response.model_spec.version.value or None
 
     def versions(self) -> list[Version]:
         """The model's versions, newest first; raises Failure."""
@@ -97,6 +103,11 @@ class Grpc:
         self._channel.close()
 
     def _call(self, method, request):
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "This process was forked from the one that made the client, and gRPC does not live "
+                "through a fork: make an EmbeddingClient in each process, or use REST."
+            )
         try:
             return method(request, timeout=self._timeout)
         except self._error as error:

@@ -8,16 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from labse_tf.serving.transports import (
-    FIRST_DELAY,
-    INPUT,
-    LONGEST_DELAY,
-    OUTPUT,
-    SIGNATURE,
-    TRANSIENT,
-    Failure,
-    Version,
-)
+from labse_tf.serving.transports import INPUT, OUTPUT, SIGNATURE, Failure, Version
 
 # Statuses of TensorFlow Serving's REST API, and those of a proxy in front of it.
 _HTTP = {
@@ -25,6 +16,7 @@ _HTTP = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
     409: "ABORTED",
     413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
@@ -36,49 +28,41 @@ _HTTP = {
 
 
 class Rest:
-    """The REST API; needs no TensorFlow.
+    """The REST API; needs no TensorFlow. Of a call it makes one attempt.
 
     Args:
         address: "http://HOST:PORT" or "https://HOST:PORT", and a path if the server is below one.
         model: its name on the server.
         timeout: seconds for an attempt.
-        retries: how often a request is repeated.
 
     Raises:
         ImportError: requests is not installed.
     """
 
-    def __init__(self, address: str, model: str, *, timeout: float, retries: int):
+    def __init__(self, address: str, model: str, *, timeout: float):
         try:
             import requests
             import urllib3
         except ImportError as error:
             raise ImportError("REST needs requests: pip install 'labse_tf[serving]'.") from error
         self._requests, self._errors = requests, urllib3.exceptions
-        self._timeout, self._attempts = timeout, retries + 1
-        self._retry = urllib3.Retry(
-            total=retries,
-            allowed_methods=None,  # all: a POST changes nothing on the server either
-            status_forcelist=[status for status, code in _HTTP.items() if code in TRANSIENT],
-            raise_on_status=False,  # the answer says what is wrong
-            respect_retry_after_header=False,  # a proxy may say an hour
-            backoff_factor=FIRST_DELAY,
-            backoff_max=LONGEST_DELAY,
-            backoff_jitter=FIRST_DELAY,
-        )
+        self._timeout = timeout
         self._url = f"{address.rstrip('/')}/v1/models/{quote(model, safe='')}"
         self._sessions: list[requests.Session] = []
         self._thread = threading.local()  # a session is for one thread
 
-    def predict(self, sentences: Sequence[bytes], version: int | None) -> np.ndarray:
-        """The embeddings of UTF-8 sentences by one request; raises Failure."""
+    def predict(self, sentences: Sequence[bytes], version: int | None) -> tuple[np.ndarray, None]:
+        """The embeddings of UTF-8 sentences by one request; of which version is not told.
+
+        Raises Failure.
+        """
         url = self._url if version is None else f"{self._url}/versions/{version}"
         body = {"signature_name": SIGNATURE, "inputs": {INPUT: [s.decode() for s in sentences]}}
         outputs = self._call("POST", f"{url}:predict", body).get("outputs")
         if isinstance(outputs, dict):  # so it is when a signature has several
             outputs = outputs.get(OUTPUT)
         try:
-            return np.array(outputs, np.float32)
+            return np.array(outputs, np.float32), None
         except (TypeError, ValueError) as error:
             raise Failure("INTERNAL", f"no rows of numbers in the answer: {error}") from error
 
@@ -100,26 +84,19 @@ class Rest:
 
     def _session(self):
         if not hasattr(self._thread, "session"):
-            session = self._thread.session = self._requests.Session()
-            for scheme in ("http://", "https://"):
-                adapter = self._requests.adapters.HTTPAdapter(max_retries=self._retry)
-                session.mount(scheme, adapter)
-            self._sessions.append(session)
+            self._thread.session = self._requests.Session()
+            self._sessions.append(self._thread.session)
         return self._thread.session
 
     def _call(self, method: str, url: str, body=None) -> dict:
         try:
             response = self._session().request(method, url, json=body, timeout=self._timeout)
         except self._requests.RequestException as error:
-            # MaxRetryError if all attempts failed; another error if the answer broke off.
+            # requests has no Timeout for an answer that comes in part.
             cause = error.args[0] if error.args else None
-            attempts = self._attempts if isinstance(cause, self._errors.MaxRetryError) else 1
-            # requests has no Timeout for an answer that was waited for in several attempts.
-            late = isinstance(getattr(cause, "reason", cause), self._errors.ReadTimeoutError)
-            late |= isinstance(error, self._requests.Timeout)
-            raise Failure(
-                "DEADLINE_EXCEEDED" if late else "UNAVAILABLE", str(error), attempts
-            ) from error
+            late = isinstance(error, self._requests.Timeout)
+            late |= isinstance(cause, self._errors.ReadTimeoutError)
+            raise Failure("DEADLINE_EXCEEDED" if late else "UNAVAILABLE", str(error)) from error
         try:
             answer = response.json()
         except ValueError:
@@ -129,7 +106,7 @@ class Rest:
             code = _HTTP.get(response.status_code, "UNKNOWN")
             message = message or f"{response.status_code} {response.reason}"
             message = f"{message} ({url})" if code == "UNKNOWN" else message
-            raise Failure(code, message, self._attempts if code in TRANSIENT else 1)
+            raise Failure(code, message)
         if not isinstance(answer, dict):
             raise Failure("INTERNAL", f"{url} answered something that is no JSON object")
         return answer

@@ -63,9 +63,9 @@ services:
       - --model_config_file_poll_wait_seconds=60
       - --enable_batching=true
       - --batching_parameters_file=/models/batching_parameters.txt
-    ports:
-      - "{GRPC_PORT}:{GRPC_PORT}"
-      - "{REST_PORT}:{REST_PORT}"
+    ports:  # on this machine alone: who reaches them may use them, since the server asks no one
+      - "127.0.0.1:{GRPC_PORT}:{GRPC_PORT}"
+      - "127.0.0.1:{REST_PORT}:{REST_PORT}"
     volumes:
       - .:/models:ro
     restart: unless-stopped
@@ -81,6 +81,9 @@ Models: {listed}. `docker compose up -d` serves the newest version of each, gRPC
 and REST on {REST_PORT}. A version that is added later is loaded by itself, after its warm-up
 requests, and only then takes the place of the one before. To go back, move the newest version's
 directory away.
+
+The ports are open to this machine alone. The server asks nobody who they are: for other machines
+put a proxy with TLS and a login before it.
 
 REST:
 

@@ -1,9 +1,8 @@
 """What the two ways to TensorFlow Serving, gRPC and REST, have in common.
 
 Both raise Failure with gRPC's name for the status: the server's REST side translates each to the
-HTTP status of the same meaning. Both repeat what may pass, as far as their libraries can: gRPC by
-its retryPolicy (https://github.com/grpc/proposal/blob/master/A6-client-retries.md), requests by
-urllib3's Retry.
+HTTP status of the same meaning. gRPC repeats what may pass by its retryPolicy
+(https://github.com/grpc/proposal/blob/master/A6-client-retries.md); the client repeats the rest.
 """
 
 from __future__ import annotations

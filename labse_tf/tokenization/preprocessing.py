@@ -3,69 +3,50 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import os
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_text as text
 
-from labse_tf.files.lines import read_blocks
+from labse_tf.tokenization.vocabulary_files import (
+    END,
+    MASK,
+    PADDING,
+    START,
+    UNKNOWN,
+    ids_of,
+    read_vocabulary,
+)
 
-PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 DEFAULT_SEQ_LENGTH = 128
-
-
-def read_vocabulary(vocab_file: str | os.PathLike) -> dict[str, int]:
-    """Reads one token a line; returns token -> id, in the file's order.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is empty, holds an empty line, a duplicate, a carriage return or
-            invalid UTF-8 (with the line), or lacks one of [PAD], [UNK], [CLS], [SEP].
-    """
-    vocab_file = os.fspath(vocab_file)
-    if not os.path.isfile(vocab_file):
-        raise FileNotFoundError(f"There is no vocabulary file {vocab_file!r}.")
-    ids: dict[str, int] = {}
-    blocks = read_blocks(vocab_file, compressed=False)
-    for number, token in enumerate(itertools.chain.from_iterable(blocks)):
-        if "\r" in token:
-            raise ValueError(
-                f"{vocab_file}:{number + 1}: the line ends in a carriage return. "
-                "Convert the file to Unix line ends (`sed -i 's/\\r$//' FILE`)."
-            )
-        if not token:
-            raise ValueError(f"{vocab_file}:{number + 1}: the line is empty. Remove it.")
-        if ids.setdefault(token, number) != number:
-            raise ValueError(
-                f"{vocab_file}:{number + 1}: token {token!r} stands already on line "
-                f"{ids[token] + 1}; a token has one id."
-            )
-    if not ids:
-        raise ValueError(f"The vocabulary {vocab_file!r} is empty: expected one token a line.")
-    if missing := [token for token in (PADDING, UNKNOWN, START, END) if token not in ids]:
-        raise ValueError(f"The vocabulary {vocab_file!r} lacks {', '.join(missing)}.")
-    return ids
+GOOGLE_MAX_WORD_BYTES = 100  # of Google's models, and of the releases before there was a choice
+NO_LIMIT = 2**31 - 1  # bytes of a word, where a limit has to be given
 
 
 class Preprocessor:
     """Splits sentences into word pieces and packs them for the encoder.
 
-    The ids are those of google/universal-sentence-encoder-cmlm/multilingual-preprocess/2: word
-    pieces by `tensorflow_text.BertTokenizer`, then `[CLS] pieces [SEP]`, cut to `seq_length` and
-    padded. All of it is TensorFlow ops, so it runs inside tf.data, in a SavedModel and on strings
-    at hand alike.
+    Word pieces by `tensorflow_text.BertTokenizer`, then `[CLS] pieces [SEP]`, cut to `seq_length`
+    and padded. With a `max_word_bytes` of 100 the ids are those of
+    google/universal-sentence-encoder-cmlm/multilingual-preprocess/2. All of it is TensorFlow ops,
+    so it runs inside tf.data, in a SavedModel and on strings at hand alike.
 
     Args:
-        vocab_file: path of the vocabulary, one token a line; the line number is the id.
+        vocabulary: path of a file of one token a line, the line number being the id; or the tokens
+            themselves. They are kept: what becomes of the file later changes nothing.
         seq_length: longest sequence in tokens, [CLS] and [SEP] included.
         lower_case: whether to fold case and strip accents first; LaBSE's vocabulary is cased.
+        max_word_bytes: a longer word is [UNK]; None: none is. Google's models have 100, which is
+            33 letters of kana, Thai, Lao, Khmer or Burmese, where a whole sentence is a word.
+
+    Attributes:
+        vocabulary: the tokens as a file has them, a line each, in UTF-8.
 
     Raises:
         FileNotFoundError: there is no such vocabulary.
-        ValueError: the vocabulary cannot be used (see `read_vocabulary`), or `seq_length` is
-            below 3.
+        ValueError: the vocabulary cannot be used (see `read_vocabulary`), `seq_length` is below 3,
+            or `max_word_bytes` below 1.
 
     Example:
         >>> preprocessor = Preprocessor("cased_vocab.txt")
@@ -75,37 +56,60 @@ class Preprocessor:
 
     def __init__(
         self,
-        vocab_file: str | os.PathLike,
+        vocabulary: str | os.PathLike | Sequence[str],
         seq_length: int = DEFAULT_SEQ_LENGTH,
         lower_case: bool = False,
+        max_word_bytes: int | None = None,
     ):
-        self.vocab_file = os.path.abspath(vocab_file)
-        ids = read_vocabulary(vocab_file)
         self.seq_length = _checked_seq_length(seq_length)
         self.lower_case = bool(lower_case)
+        if max_word_bytes is not None and max_word_bytes < 1:
+            raise ValueError(f"`max_word_bytes` (={max_word_bytes}) must be at least 1, or None.")
+        self.max_word_bytes = max_word_bytes
+        from_file = isinstance(vocabulary, (str, os.PathLike))
+        self._set_vocabulary(read_vocabulary(vocabulary) if from_file else ids_of(vocabulary))
+
+    def with_tokens(self, tokens: Sequence[str]) -> Preprocessor:
+        """A preprocessor like this one, with another vocabulary."""
+        other = copy.copy(self)
+        other._set_vocabulary(ids_of(tokens))
+        return other
+
+    def _set_vocabulary(self, ids: dict[str, int]) -> None:
+        self.vocabulary = "".join(f"{token}\n" for token in ids).encode()
         self.vocab_size = len(ids)
         self.start_id, self.end_id, self.padding_id = ids[START], ids[END], ids[PADDING]
-        self.mask_id = ids.get(MASK)
+        self.unknown_id, self.mask_id = ids[UNKNOWN], ids.get(MASK)
+        # The tokenizer looks for no longer piece: without it, the time that a word takes grows
+        # with the square of its length.
+        self._longest_token = max(map(len, ids))
         # Not read by TensorFlow from the file: such tables are shared by the file's name, so that
         # one process would go on with the old table when the file has been replaced.
         self._look_up_in(
             tf.lookup.KeyValueTensorInitializer(list(ids), range(len(ids)), tf.string, tf.int64)
         )
 
-    def reading_the_file(self) -> Preprocessor:
-        """The same preprocessor on a table that TensorFlow fills from `vocab_file`.
+    @property
+    def tokens(self) -> list[str]:
+        """The vocabulary, by id."""
+        return self.vocabulary.decode().split("\n")[:-1]
 
-        For a SavedModel, which then keeps the vocabulary as an asset, not as constants.
+    def reading_from(self, vocab_file: str) -> Preprocessor:
+        """The same preprocessor on a table that TensorFlow fills from a file, which this writes.
+
+        For a SavedModel, which then keeps the vocabulary as an asset, not as constants; the
+        result has the path as `vocab_file`.
         """
+        with open(vocab_file, "wb") as file:
+            file.write(self.vocabulary)
         other = copy.copy(self)
+        other.vocab_file = vocab_file
         whole_line, line_number = (
             tf.lookup.TextFileIndex.WHOLE_LINE,
             tf.lookup.TextFileIndex.LINE_NUMBER,
         )
         other._look_up_in(
-            tf.lookup.TextFileInitializer(
-                self.vocab_file, tf.string, whole_line, tf.int64, line_number
-            )
+            tf.lookup.TextFileInitializer(vocab_file, tf.string, whole_line, tf.int64, line_number)
         )
         return other
 
@@ -114,7 +118,12 @@ class Preprocessor:
         # would otherwise lose the vocabulary file (tensorflow issue 46456).
         self.table_initializer = initializer
         self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
-        self._tokenizer = text.BertTokenizer(self.table, lower_case=self.lower_case)
+        self._tokenizer = text.BertTokenizer(
+            self.table,
+            lower_case=self.lower_case,
+            max_bytes_per_word=self.max_word_bytes or NO_LIMIT,
+            max_chars_per_token=self._longest_token,
+        )
 
     @property
     def special_tokens(self) -> dict[str, int]:

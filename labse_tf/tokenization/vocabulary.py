@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.tokenization.preprocessing import END, MASK, PADDING, START, UNKNOWN
+from labse_tf.tokenization.preprocessing import NO_LIMIT
+from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
 DEFAULT_EXPONENT = 0.3
@@ -29,6 +30,7 @@ def learn_vocabulary(
     *,
     exponent: float = DEFAULT_EXPONENT,
     lower_case: bool = False,
+    max_word_bytes: int | None = None,
     max_sentences: int = 1_000_000,
     seed: int = 0,
 ) -> list[str]:
@@ -48,6 +50,8 @@ def learn_vocabulary(
         vocab_size: most pieces; there are fewer if nothing is left to merge.
         exponent: 1 leaves languages in their proportions, 0 makes them equal.
         lower_case: whether to fold case and strip accents; LaBSE's vocabulary is cased.
+        max_word_bytes: longer words are left out, as they are [UNK] to a Preprocessor of the same
+            `max_word_bytes`; None: none is.
         max_sentences: of a language, taken at random if there are more.
         seed: of the choice of sentences.
 
@@ -92,6 +96,11 @@ def learn_vocabulary(
     words.append(_count_words(_at_most(sorted(targets), max_sentences, rng), splitter))
     sizes.append(len(targets))
 
+    if max_word_bytes is not None:
+        words = [
+            collections.Counter({w: n for w, n in of.items() if len(w.encode()) <= max_word_bytes})
+            for of in words
+        ]
     counts = _without_rare_characters(smoothed_counts(words, sizes, exponent))
     # A word of one character (punctuation, CJK) is a piece as it is, and nothing to learn from.
     longer = {word: count for word, count in counts.items() if len(word) > 1}
@@ -187,7 +196,12 @@ def _word_splitter(lower_case: bool) -> text.BertTokenizer:
     no_words = tf.lookup.KeyValueTensorInitializer([" "], [0], tf.string, tf.int64)
     table = tf.lookup.StaticHashTable(no_words, default_value=-1)
     return text.BertTokenizer(
-        table, lower_case=lower_case, token_out_type=tf.string, unknown_token=None
+        table,
+        lower_case=lower_case,
+        max_bytes_per_word=NO_LIMIT,
+        max_chars_per_token=1,  # it need not look for longer ones
+        token_out_type=tf.string,
+        unknown_token=None,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from labse_tf.files.atomic import atomic_file
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.preemption import Preempted, Preemption
@@ -25,15 +26,24 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
     Args:
         state: of the run.
         first: number of the run's steps before this call of `fit`.
-        reread: from a step to its global batch, a tuple of dicts of arrays, read once more.
+        reread: from a step to this worker's part of its global batch, a tuple of dicts of arrays,
+            read once more.
+        worker: this one's number, if there are several: each writes a file.
 
     Raises:
         FloatingPointError: after the step.
     """
 
-    def __init__(self, state: TrainingState, first: int, reread: Callable[[int], tuple]):
+    def __init__(
+        self,
+        state: TrainingState,
+        first: int,
+        reread: Callable[[int], tuple],
+        worker: int | None = None,
+    ):
         super().__init__()
         self._state, self._first, self._reread = state, first, reread
+        self._suffix = "" if worker is None else f"-worker-{worker}"
 
     def on_train_batch_end(self, batch: int, logs=None):
         step = self._first + batch + 1
@@ -42,19 +52,57 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
                 what = name.replace("_", " ").replace("gradient norm", "norm of the gradient")
                 raise FloatingPointError(
                     f"The {what} of step {step} is {logs[name]}. The last good checkpoint is "
-                    f"{self._state.newest()}; the token ids of the step are in "
-                    f"{self._write(step)!r}. Lower the learning rate or look at the data of that "
-                    "step, and start again in another directory."
+                    f"{self._state.newest()}; the token ids of the step {self._write(step)}. Lower "
+                    "the learning rate or look at the data of that step, and start again in "
+                    "another directory."
                 )
 
     def _write(self, step: int) -> str:
+        """Writes the file; returns where the token ids are, or why they are not."""
+        path = os.path.join(self._state.workdir, f"not-finite-step-{step}{self._suffix}.npz")
         batch = self._reread(step)
-        path = os.path.join(self._state.workdir, f"not-finite-step-{step}.npz")
-        np.savez_compressed(
-            path,
-            **{f"{i}/{name}": ids for i, side in enumerate(batch) for name, ids in side.items()},
-        )
-        return path
+        arrays = {f"{i}/{name}": ids for i, side in enumerate(batch) for name, ids in side.items()}
+        try:
+            os.makedirs(self._state.workdir, exist_ok=True)
+            with atomic_file(path, "wb") as file:
+                np.savez_compressed(file, **arrays)
+        except OSError as error:  # not instead of what the run ends for
+            return f"could not be written: {error}"
+        return f"are in {path!r}"
+
+
+class RaisingCallbacks(tf_keras.callbacks.CallbackList):
+    """What callbacks raise leaves `fit`.
+
+    It takes StopIteration and OutOfRangeError, whoever raises them, for the end of the data, and
+    returns as if all were well. A callback raises them by mistake, or for a write that failed:
+    TensorFlow calls a file that has grown too large (EFBIG) out of range.
+
+    Attributes:
+        steps: number of those that ended. (The optimizer's count is that of steps that began.)
+
+    Raises:
+        RuntimeError: in their place, with the step.
+    """
+
+    steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs=None):
+        self._call(super().on_train_batch_begin, batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs=None):
+        self._call(super().on_train_batch_end, batch, logs)
+        self.steps = batch + 1
+
+    def _call(self, hook: Callable, batch: int, logs) -> None:
+        try:
+            hook(batch, logs)
+        except (StopIteration, tf.errors.OutOfRangeError) as error:
+            # With its text, since Keras drops the cause together with its own frames.
+            raise RuntimeError(
+                f"A callback failed in step {batch + 1} of this start: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 class Checkpoints(tf_keras.callbacks.Callback):
@@ -68,7 +116,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         preemption: says whether SIGTERM was received.
 
     Raises:
-        Preempted: after the checkpoint that SIGTERM asked for.
+        Preempted: after the checkpoint that SIGTERM asked for, be it that of the last step.
     """
 
     def __init__(
@@ -86,7 +134,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
             self._state.finish()
         if finished or asked or step % self._every == 0:
             self._state.save()
-        if asked and not finished:
+        if asked:
             raise Preempted(
                 f"SIGTERM: the checkpoint of step {step} is saved in {self._state.workdir!r}. "
                 "Start again in the same way to go on."

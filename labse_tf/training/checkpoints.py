@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.inference.model import LaBSE
+from labse_tf.optimizers.adamw import AdamW
 from labse_tf.release.saved_model import read_weights
 from labse_tf.training.run_directory import BEST, CHECKPOINTS, compare_with_run, describe, write_run
 
@@ -46,7 +47,7 @@ class TrainingState:
         self,
         workdir: str | os.PathLike,
         model: LaBSE,
-        optimizer: tf_keras.optimizers.Optimizer,
+        optimizer: AdamW,
         settings: dict[str, Any],
         keep: int,
         parts: Mapping[str, Any] | None = None,
@@ -55,7 +56,7 @@ class TrainingState:
         extended = tf.distribute.get_strategy().extended
         self._optimizer = optimizer
         self._run = describe(model, settings)
-        self._vocab_file = model.preprocessor.vocab_file
+        self._vocabulary = model.preprocessor.vocabulary
         compare_with_run(self.workdir, self._run)
         directory = os.path.join(self.workdir, CHECKPOINTS)
         # Saving is collective: workers that are not the chief write checkpoints that nobody reads.
@@ -73,8 +74,8 @@ class TrainingState:
             ),
             **(parts or {}),
         }
-        if averages := getattr(optimizer, "averages", None):
-            saved["averages"] = tf.train.Checkpoint(weights=averages)
+        if optimizer.averages:
+            saved["averages"] = tf.train.Checkpoint(weights=optimizer.averages)
         newest = tf.train.latest_checkpoint(directory)
         if newest:
             read_weights(newest, **saved)
@@ -97,49 +98,59 @@ class TrainingState:
         return bool(self._finished.numpy())
 
     def finish(self) -> None:
-        """To be called before the last `save`: brings lazily updated rows up to date."""
+        """To be called before the last `save`."""
         self._finished.assign(True)
-        settle = getattr(self._optimizer, "settle", None)
-        if settle:
-            settle()
 
     def save(self) -> str:
-        """Writes a checkpoint; the first one makes the run's directory.
+        """Writes a checkpoint, of settled weights; the first one makes the run's directory.
 
         Raises:
             OSError: it could not be written, as on a full disk; the earlier ones are kept.
         """
-        if self._scratch is None:
-            write_run(self.workdir, self._run, self._vocab_file)
-        try:
-            return self._manager.save(checkpoint_number=self.step)
-        except (tf.errors.OpError, OSError) as error:
-            self._remove_unfinished()
-            raise OSError(
-                f"The checkpoint of step {self.step} could not be written: {error}. The last good "
-                f"one is {self.newest()}. Make room, and start again in the same way to go on."
-            ) from error
+        self._optimizer.settle()
+        with self._writing("checkpoint"):
+            if self._scratch is None:
+                write_run(self.workdir, self._run, self._vocabulary)
+            try:
+                return self._manager.save(checkpoint_number=self.step)
+            except (tf.errors.OpError, OSError):
+                self._remove_unfinished()
+                raise
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes figures of a step of the whole run to WORKDIR/logs, for TensorBoard."""
+        """Writes figures of a step of the whole run to WORKDIR/logs, for TensorBoard.
+
+        Raises:
+            OSError: as of `save`.
+        """
         if not self._writes_logs:
             return
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(os.path.join(self.workdir, LOGS))
-        with self._writer.as_default(step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        with self._writing("log"):
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(os.path.join(self.workdir, LOGS))
+            with self._writer.as_default(step):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
 
     def newest(self) -> str | None:
         """The path of the last good checkpoint."""
         return self._manager.latest_checkpoint
 
+    def result(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which the encoder has the weights that the run would end with now."""
+        return self._optimizer.averaged()
+
     def save_best(self) -> None:
-        """Writes the encoder as it is now to WORKDIR/best, in place of the one there."""
+        """Writes the encoder as it is now to WORKDIR/best, in place of the one there.
+
+        Raises:
+            OSError: as of `save`; the one there is kept.
+        """
         folder = self._scratch.name if self._scratch else self.workdir
         directory, name = os.path.split(BEST)
-        with atomic_directory(os.path.join(folder, directory)) as unfinished:
+        best = atomic_directory(os.path.join(folder, directory))
+        with self._writing("best encoder"), best as unfinished:
             self._best.write(os.path.join(unfinished, name))
 
     def read_best(self) -> bool:
@@ -149,6 +160,22 @@ class TrainingState:
             return False
         read_weights(path, encoder=self._best.encoder)
         return True
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Turns what a write raises into one OSError that says what stays.
+
+        It has to be one: to `fit`, TensorFlow's error for a file that has grown too large says that
+        the data ended.
+        """
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            raise OSError(
+                f"The {what} of step {self.step} could not be written: {error}. The last good "
+                f"checkpoint is {self.newest() or 'none yet'}. Make room, and start again in the "
+                "same way to go on."
+            ) from error
 
     def _remove_unfinished(self) -> None:
         good = {os.path.basename(path) for path in self._manager.checkpoints}

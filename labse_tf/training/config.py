@@ -56,14 +56,7 @@ class TrainingConfig:
         0.01, "decoupled weight decay (AdamW); not of biases and layer normalisations"
     )
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping")
-    ema_decay: float = option(
-        0.0, "decay per step of a moving average of the weights, which becomes the result; 0: none"
-    )
     precision: str = option("float32", "dtype of matmuls and activations: float32 or bfloat16")
-    row_sparse: bool = option(
-        True,
-        "update only the rows of the word embeddings that occur in a batch; not with static_width",
-    )
     exponent: float = option(1.0, "a file of n rows is sampled in proportion to n**exponent")
     shuffle_buffer: int = option(200_000, "rows in the shuffle buffer")
     static_width: bool = option(False, "pad every batch to the sequence length, as TPUs need")
@@ -74,13 +67,11 @@ class TrainingConfig:
     evaluate_every: int = option(500, "steps between measurements on held-out data")
 
     def __post_init__(self):
-        self._check_least(("steps", "warmup_steps", "weight_decay", "clip_norm", "ema_decay"), 0)
+        self._check_least(("steps", "warmup_steps", "weight_decay", "clip_norm"), 0)
         every = ("checkpoint_every", "report_every", "evaluate_every")
         self._check_least((*every, "keep_checkpoints", "shuffle_buffer"), 1)
         self._check_least(("batch_size",), 2)
         self._check_above_0("learning_rate")
-        if not self.ema_decay < 1:
-            raise ValueError(f"`ema_decay` (={self.ema_decay}) must be below 1.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"`precision` (={self.precision!r}) must be one of {PRECISIONS}.")
         shortest = min(stage.steps for stage in self.parsed_stages)
@@ -122,22 +113,56 @@ class FineTuningConfig(TrainingConfig):
         ValueError: a field is out of its range; the message names field and value.
     """
 
-    steps: int = option(10_000, "updates, each of a global batch", paper="50,000")
-    batch_size: int = option(256, "pairs of a global batch, over all replicas", paper="4,096")
+    steps: int = option(
+        10_000, "updates, each of a global batch", paper="50,000", model_garden="500,000"
+    )
+    batch_size: int = option(
+        256, "pairs of a global batch, over all replicas", paper="4,096", model_garden="4,096"
+    )
     learning_rate: float = option(
         5e-5, "highest learning rate of AdamW", paper="1e-3", model_garden="1e-4"
     )
-    margin: float = option(DEFAULT_MARGIN, "subtracted from a pair's cosine", paper=0.3)
+    warmup_steps: int = option(
+        100,
+        "steps at the start of each stage in which the learning rate rises; then it falls, to 0 at "
+        "the end of the run",
+        model_garden="5,000",
+    )
+    weight_decay: float = option(
+        0.01,
+        "decoupled weight decay (AdamW); not of biases and layer normalisations",
+        model_garden=0,
+    )
+    clip_norm: float = option(
+        1.0, "highest global norm of the gradient; 0: no clipping", model_garden=100
+    )
+    shuffle_buffer: int = option(200_000, "rows in the shuffle buffer", model_garden="1,000")
+    ema_decay: float = option(
+        0.0, "decay per step of a moving average of the weights, which becomes the result; 0: none"
+    )
+    row_sparse: bool | None = option(
+        None,
+        "update only the rows of the word embeddings that occur in a batch, which static_width "
+        "cannot; None: if it can",
+    )
+    margin: float = option(
+        DEFAULT_MARGIN, "subtracted from a pair's cosine", paper=0.3, model_garden=0.3
+    )
     scale: float = option(
         DEFAULT_SCALE,
         "factor of the cosines: the inverse temperature of the softmax",
         model_garden=100,
     )
+    bidirectional: bool = option(True, "rank the sources of a target as well; in the paper too")
+    mask_duplicates: bool = option(
+        True,
+        "leave equal sentences, and other translations that the batch has, out of the negatives",
+    )
     hard_negatives: int = option(
         0, "hard negatives of a pair: columns after the target, not translations of the source"
     )
     chunk_size: int = option(
-        0, "pairs of a replica embedded at a time, by gradient caching; 0: the whole batch"
+        0, "most pairs of a replica embedded at a time, by gradient caching; 0: the whole batch"
     )
     freeze_embeddings: bool = option(
         False, "do not train the embeddings of words, positions, types"
@@ -150,9 +175,21 @@ class FineTuningConfig(TrainingConfig):
     def __post_init__(self):
         super().__post_init__()
         self._check_least(
-            ("margin", "hard_negatives", "chunk_size", "freeze_layers", "patience"), 0
+            ("margin", "hard_negatives", "chunk_size", "freeze_layers", "patience", "ema_decay"), 0
         )
         self._check_above_0("scale")
+        if not self.ema_decay < 1:
+            raise ValueError(f"`ema_decay` (={self.ema_decay}) must be below 1.")
+        if self.row_sparse and self.static_width:
+            raise ValueError(
+                f"`row_sparse` (={self.row_sparse}) updates as many rows as occur, which "
+                f"`static_width` (={self.static_width}) does not allow. Leave out one of them."
+            )
+
+    @property
+    def updates_rows(self) -> bool:
+        """Whether only the rows of the word embeddings that occur in a batch are updated."""
+        return not self.static_width if self.row_sparse is None else self.row_sparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,10 +207,6 @@ class PretrainingConfig(TrainingConfig):
         "of the steps: 3:25%,6:25%,12:50%; the paper: a quarter, a half, all of the layers",
     )
     learning_rate: float = option(1e-4, "highest learning rate of AdamW")
-    row_sparse: bool = option(
-        False, "not in pre-training, where every row of the word embeddings has a gradient"
-    )
-    ema_decay: float = option(0.0, "not in pre-training")
     mask_rate: float = option(DEFAULT_MASK_RATE, "share of the word pieces to predict")
     max_predictions: int = option(
         0, "most word pieces to predict in a sequence; 0: mask_rate times its length"
@@ -189,11 +222,6 @@ class PretrainingConfig(TrainingConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.row_sparse or self.ema_decay:
-            raise ValueError(
-                f"`row_sparse` (={self.row_sparse}) and `ema_decay` (={self.ema_decay}) are for "
-                "translation ranking, not for pre-training. Leave them out."
-            )
         if not 0 < self.mask_rate < 1:
             raise ValueError(f"`mask_rate` (={self.mask_rate}) must be above 0 and below 1.")
         if not 0 <= self.tlm_share <= 1:

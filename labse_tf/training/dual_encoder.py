@@ -9,7 +9,9 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.losses.ranking import AdditiveMarginRankingLoss, token_fingerprint
+from labse_tf.encoder.layers import shape_of
+from labse_tf.losses.fingerprints import token_fingerprint
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.optimizers.gradients import clip_by_global_norm, dense, sum_over_replicas
 from labse_tf.training.gradient_caching import cached_gradients
 
@@ -30,11 +32,11 @@ class DualEncoder(tf_keras.Model):
     Args:
         encoder: the Encoder to train, made in the same strategy scope.
         loss: by default LaBSE's.
-        seed: of the dropout masks, which depend on seed, step, replica, side and chunk alone, so
-            that a resumed run has the masks of an uninterrupted one.
+        seed: of the dropout masks, which depend on seed, step, side and the row of the global
+            batch alone: they are the same in a resumed run, on any number of replicas, in chunks.
         variables: the encoder's weights to train; by default all.
         clip_norm: highest global norm of the gradient, summed over replicas; 0: no clipping.
-        chunk_size: pairs of a replica that are embedded at a time, see
+        chunk_size: most pairs of a replica that are embedded at a time, see
             `labse_tf.training.gradient_caching`; 0: all at once, which is faster and needs more
             memory.
         static: whether every op has a static shape; padding is computed then, and the gradient
@@ -69,7 +71,7 @@ class DualEncoder(tf_keras.Model):
 
     def call(self, inputs: Sequence[Side], training: bool = False) -> tuple[tf.Tensor, ...]:
         """Embeddings of each side, float32 [n, hidden_size], not normalised."""
-        return tuple(self._embed(side, None, False, training) for side in inputs)
+        return tuple(self._embed(side, None, 0, False, training) for side in inputs)
 
     def train_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
         """Takes one step on a replica's share of the global batch."""
@@ -89,20 +91,20 @@ class DualEncoder(tf_keras.Model):
         self, data: Sequence[Side]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
         """A replica's share of the global loss, its mean number of negatives, its gradients."""
-        seeds = self._seeds(len(data))
+        dropout = self._dropout(data)
         if self._chunk_size:
             return cached_gradients(
                 self._embed,
                 self.ranking_loss,
                 data,
                 self._fingerprints(data),
-                seeds,
+                dropout,
                 self._trained,
                 self._chunk_size,
                 None if self._static else self.encoder.embeddings.word,
             )
         with tf.GradientTape() as tape:
-            embeddings = [self._embed(*x, True) for x in zip(data, seeds, strict=True)]
+            embeddings = [self._embed(x, *d, True) for x, d in zip(data, dropout, strict=True)]
             loss, negatives = self._rank(data, embeddings)
         gradients = tape.gradient(loss, self._trained)
         if self._static:
@@ -132,9 +134,19 @@ class DualEncoder(tf_keras.Model):
         return cls(**{**config, "encoder": encoder, "loss": loss, "variables": variables})
 
     def _embed(
-        self, side: Side, seed: tf.Tensor | None, custom_gradients: bool, training: bool = True
+        self,
+        side: Side,
+        seed: tf.Tensor | None,
+        first_row: int | tf.Tensor,
+        custom_gradients: bool,
+        training: bool = True,
     ) -> tf.Tensor:
-        options = dict(training=training, dropout_seed=seed, custom_gradients=custom_gradients)
+        options = dict(
+            training=training,
+            dropout_seed=seed,
+            first_row=first_row,
+            custom_gradients=custom_gradients,
+        )
         if self._static:
             return self.encoder(side, **options)["default"]
         return self.encoder(_trimmed(side), pooled_only=True, **options)["default"]
@@ -150,13 +162,16 @@ class DualEncoder(tf_keras.Model):
             *embeddings[:2], *fingerprints[:2], *embeddings[2:], *fingerprints[2:]
         )
 
-    def _seeds(self, sides: int) -> list[tf.Tensor]:
+    def _dropout(self, data: Sequence[Side]) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Of each side the seed, int32 [2], and the number of its first row in the global batch."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         step = tf.cast(self.optimizer.iterations, tf.int32)
         seed = tf.stack([tf.constant(self._seed, tf.int32), step])
         fold = tf.random.experimental.stateless_fold_in
-        seed = fold(seed, replica)
-        return [fold(seed, side) for side in range(sides)]
+        return [
+            (fold(seed, number), replica * shape_of(side["input_mask"])[0])
+            for number, side in enumerate(data)
+        ]
 
     def _update_metrics(self, loss, negatives, *norm) -> dict[str, tf.Tensor]:
         # A metric sums totals and counts over replicas. So the mean of the replicas' shares of the

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,10 +19,14 @@ from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
+from labse_tf.training.locking import locked
 from labse_tf.training.loop import train
-from labse_tf.training.run_directory import Files, check_stages, settings_of
+from labse_tf.training.preemption import Preemption
+from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
 from labse_tf.training.stages import Stage
 from labse_tf.training.strategy import strategy_of
+
+Loss = AdditiveMarginRankingLoss | type[AdditiveMarginRankingLoss]
 
 
 def fine_tune(
@@ -30,14 +36,15 @@ def fine_tune(
     workdir: str | os.PathLike,
     *,
     held_out: Files = (),
-    loss: type[AdditiveMarginRankingLoss] = AdditiveMarginRankingLoss,
+    loss: Loss = AdditiveMarginRankingLoss,
 ) -> LaBSE:
     """Trains a model by translation ranking (arXiv 2007.01852, section 2.2), in place.
 
     Runs under the strategy that the model was made in. Checkpoints go to `workdir`; called again
-    with the same settings it continues after the newest, optimizer and data position included,
-    and a finished run is only read back. Progress goes to stdout, and to `workdir`/logs for
-    TensorBoard.
+    with the same settings (those that change no weight may differ, see
+    `labse_tf.training.comparing`) it continues after the newest, optimizer and data position
+    included, and a finished run is only read back. Progress goes to stdout, and to `workdir`/logs
+    for TensorBoard.
 
     Args:
         model: from `labse_tf.load`, or a new one; made inside `strategy.scope()`, if any.
@@ -45,7 +52,8 @@ def fine_tune(
         config: how long and how.
         workdir: the run's directory.
         held_out: files of pairs to measure the accuracy of retrieval (P@1) on.
-        loss: class of the loss, made with the margin and the scale of `config`.
+        loss: class of the loss, made with the margin, the scale, `bidirectional` and
+            `mask_duplicates` of `config`; or a loss, which has its own.
 
     Returns:
         The model; with `stages`, the grown one instead. Its weights are with `ema_decay` their
@@ -53,10 +61,12 @@ def fine_tune(
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
-        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
-        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
+        OSError: something could not be written, as on a full disk; the last checkpoint is kept. Or
+            another process trains in `workdir`.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
-            model was loaded to embed only, in bfloat16 or with another backend.
+            model was loaded to embed only, in bfloat16 or with another backend; or `config` and
+            `loss` disagree.
 
     Example:
         >>> model = labse_tf.load("release")
@@ -66,25 +76,66 @@ def fine_tune(
     strategy = strategy_of(model)
     if config.patience and not held_out:
         raise ValueError("`patience` is about held-out pairs, but there are no `held_out` files.")
+    pairs, held_out, ranking_loss = listed(pairs), listed(held_out), make_loss(loss, config)
+    settings = settings_of(config, pairs=pairs, held_out=held_out) | ranking_loss.get_config()
+    if type(ranking_loss) is not AdditiveMarginRankingLoss:
+        settings["loss"] = type(ranking_loss).__name__
     check_stages(workdir, bool(config.stages))
-    with strategy.scope():
+    lock = locked(workdir, strategy.extended.should_checkpoint)
+    with lock, Preemption(strategy) as preemption, strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
                 model = LaBSE(
                     model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
                 )
-            _run_stage(model, pairs, config, stage, workdir, held_out, loss)
+            _run_stage(
+                model,
+                pairs,
+                config,
+                stage,
+                workdir,
+                held_out,
+                ranking_loss,
+                settings,
+                preemption,
+            )
     return model
+
+
+def make_loss(loss: Loss, config: FineTuningConfig) -> AdditiveMarginRankingLoss:
+    """The loss of a run.
+
+    Args:
+        loss: a class, or a loss.
+        config: has the arguments of a class; those that differ from the defaults bind a loss too.
+
+    Raises:
+        ValueError: the loss has another argument than `config`.
+    """
+    names = ("margin", "scale", "bidirectional", "mask_duplicates")
+    options = {name: getattr(config, name) for name in names}
+    if isinstance(loss, type):
+        return loss(**options)
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, value in options.items():
+        if value not in (defaults[name], getattr(loss, name)):
+            raise ValueError(
+                f"`{name}` of the configuration (={value}) is not that of the loss "
+                f"(={getattr(loss, name)}). Give it once."
+            )
+    return loss
 
 
 def _run_stage(
     model: LaBSE,
-    pairs: Files,
+    pairs: list[str],
     config: FineTuningConfig,
     stage: Stage,
     workdir: str | os.PathLike,
-    held_out: Files,
-    loss: type[AdditiveMarginRankingLoss],
+    held_out: list[str],
+    ranking_loss: AdditiveMarginRankingLoss,
+    settings: dict[str, Any],
+    preemption: Preemption,
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
     static = config.static_width
@@ -94,12 +145,12 @@ def _run_stage(
         config.schedule(stage),
         config.weight_decay,
         config.ema_decay,
-        tables=[word] if config.row_sparse and not static and word in names else [],
+        tables=[word] if config.updates_rows and word in names else [],
     )
     optimizer.build(weights)
     dual_encoder = DualEncoder(
         computing_in(model.encoder, config.precision),
-        loss(config.margin, config.scale),
+        ranking_loss,
         config.seed,
         variables=weights,
         clip_norm=config.clip_norm,
@@ -107,9 +158,6 @@ def _run_stage(
         static=static,
     )
     dual_encoder.compile(optimizer)
-    settings = settings_of(config, pairs=pairs, held_out=held_out)
-    if loss is not AdditiveMarginRankingLoss:
-        settings["loss"] = loss.__name__
     state = TrainingState(
         stage.directory(workdir), model, optimizer, settings, config.keep_checkpoints
     )
@@ -131,7 +179,16 @@ def _run_stage(
     callbacks = []
     if held_out:
         callbacks.append(HeldOutPairs(model, held_out, state, config, stage))
-    train(dual_encoder, config, stage, state, dataset, unit="pairs", callbacks=callbacks)
+    train(
+        dual_encoder,
+        config,
+        stage,
+        state,
+        dataset,
+        unit="pairs",
+        preemption=preemption,
+        callbacks=callbacks,
+    )
     if state.finished:
         averages = optimizer.averages
         for name, weight in zip(names, weights, strict=True):

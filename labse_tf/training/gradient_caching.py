@@ -2,7 +2,8 @@
 
 The loss needs all embeddings at once, but not all activations. So everything is embedded without
 keeping any; the loss is differentiated with respect to the embeddings; and everything is embedded
-once more, chunk by chunk, each with the gradient of its embeddings. Dropout is the same both times.
+once more, chunk by chunk, each with the gradient of its embeddings. Dropout is the same both times,
+and the same as without chunks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from labse_tf.losses.gathering import PairEmbeddings
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 
 Side = Mapping[str, tf.Tensor]
-Embed = Callable[[Side, tf.Tensor, bool], tf.Tensor]
+Embed = Callable[[Side, tf.Tensor, tf.Tensor, bool], tf.Tensor]
 
 
 def cached_gradients(
@@ -24,7 +25,7 @@ def cached_gradients(
     loss: AdditiveMarginRankingLoss,
     sides: Sequence[Side],
     fingerprints: Sequence[tf.Tensor],
-    seeds: Sequence[tf.Tensor],
+    dropout: Sequence[tuple[tf.Tensor, tf.Tensor]],
     variables: Sequence[tf.Variable],
     chunk_size: int,
     table: tf.Variable | None = None,
@@ -32,42 +33,42 @@ def cached_gradients(
     """A replica's share of the global loss, and its gradients, in chunks.
 
     Args:
-        embed: (a chunk of a side, seed, whether gradients follow) -> embeddings, [chunk, dim].
+        embed: (a chunk of a side, seed, number of its first row, whether gradients follow) ->
+            embeddings, [chunk, dim].
         loss: ranks them.
         sides: sources, targets and perhaps hard negatives: dicts of int32 [n, width].
         fingerprints: of the sides, by `token_fingerprint`; or ().
-        seeds: the sides' seeds of dropout, int32 [2]; a chunk's is folded with its number.
+        dropout: of each side the seed, int32 [2], and the number of its first row in the global
+            batch.
         variables: to differentiate with respect to.
-        chunk_size: rows embedded at a time, and pairs ranked at a time.
+        chunk_size: most rows embedded at a time, and pairs ranked at a time. Chunks are of equal
+            size; where a side cannot be divided, its last row is repeated and does not count.
         table: the one of `variables` whose gradient is to be of the rows that occur alone.
 
     Returns:
         The loss, to be summed over replicas, the mean number of negatives, and the gradients of
         the loss; that of `table` as IndexedSlices whose rows are distinct.
-
-    Raises:
-        ValueError: a side cannot be divided into chunks.
     """
-    chunked = [_in_chunks(side, chunk_size) for side in sides]
-    embeddings = [
-        _embed_all(embed, chunks, seed) for chunks, seed in zip(chunked, seeds, strict=True)
-    ]
+    chunked = [_Chunks(side, chunk_size) for side in sides]
+    embeddings = [_embed_all(embed, chunks, *d) for chunks, d in zip(chunked, dropout, strict=True)]
     value, negatives, cotangents = _rank(loss, embeddings, fingerprints, chunk_size)
     sums = [_RowSum(v, sides) if v is table else _Sum(v) for v in variables]
     totals = [s.zero for s in sums]
-    for chunks, seed, cotangent in zip(chunked, seeds, cotangents, strict=True):
-        cotangent = tf.reshape(cotangent, [-1, chunk_size, cotangent.shape[1]])
+    for chunks, (seed, first), cotangent in zip(chunked, dropout, cotangents, strict=True):
+        cotangent = chunks.divided(cotangent)
 
-        def add(number, *totals, chunks=chunks, seed=seed, cotangent=cotangent):
+        def add(number, *totals, chunks=chunks, seed=seed, first=first, cotangent=cotangent):
             with tf.GradientTape() as tape:
-                rows = embed(_chunk(chunks, number), _fold(seed, number), True)
+                rows = embed(chunks[number], seed, first + number * chunks.size, True)
             gradients = tape.gradient(rows, variables, cotangent[number])
             added = [s.add(x, g) for s, x, g in zip(sums, totals, gradients, strict=True)]
             return (number + 1, *added)
 
-        count = shape_of(cotangent)[0]
         _, *totals = tf.while_loop(
-            lambda number, *_, count=count: number < count, add, (0, *totals), parallel_iterations=1
+            lambda number, *_, count=chunks.count: number < count,
+            add,
+            (0, *totals),
+            parallel_iterations=1,
         )
     return value, negatives, [s.gradient(x) for s, x in zip(sums, totals, strict=True)]
 
@@ -130,17 +131,17 @@ def _rank(
         rows = loss.normalise(source, target, negative[0] if negative else None, fingerprints)
         columns = rows.all_gathered()
     of_columns = [columns.source, columns.target] + ([columns.negative] if negative else [])
-    blocks = _in_chunks(
+    blocks = _Chunks(
         {str(i): x for i, x in enumerate([rows.source, rows.target, *rows.fingerprints[:2]])},
         block_size,
     )
 
     def rank(number, value, negatives, of_rows, *of_all):
-        x, y, *block_fingerprints = _chunk(blocks, number).values()
+        x, y, *block_fingerprints = blocks[number].values()
         with tf.GradientTape() as block_tape:
             block_tape.watch([x, y, *of_columns])
             block = PairEmbeddings(x, y, None, tuple(block_fingerprints))
-            block_value, block_negatives = loss.block_loss(block, columns, number * block_size)
+            block_value, block_negatives = loss.block_loss(block, columns, number * blocks.size)
         gradients = block_tape.gradient(
             block_value, [x, y, *of_columns], unconnected_gradients="zero"
         )
@@ -148,44 +149,61 @@ def _rank(
         of_all = [total + g for total, g in zip(of_all, gradients[2:], strict=True)]
         return (number + 1, value + block_value, negatives + block_negatives, of_rows, *of_all)
 
-    count = shape_of(blocks["0"])[0]
-    of_rows = tf.TensorArray(tf.float32, count, element_shape=[2, block_size, dim])
+    of_rows = tf.TensorArray(tf.float32, blocks.count, element_shape=[2, blocks.size, dim])
     _, value, negatives, of_rows, *of_all = tf.while_loop(
-        lambda number, *_: number < count,
+        lambda number, *_: number < blocks.count,
         rank,
         (0, 0.0, 0.0, of_rows, *map(tf.zeros_like, of_columns)),
         parallel_iterations=1,
     )
-    of_rows = tf.reshape(tf.transpose(of_rows.stack(), [1, 0, 2, 3]), [2, local, dim])
+    of_rows = tf.transpose(of_rows.stack(), [1, 0, 2, 3])
+    of_rows = tf.reshape(of_rows, [2, blocks.count * blocks.size, dim])[:, :local]
     cotangents = [g / pairs for g in (*tf.unstack(of_rows), *of_all)]
     gradients = tape.gradient([rows.source, rows.target, *of_columns], embeddings, cotangents)
     return value / pairs, negatives / tf.cast(local, tf.float32), gradients
 
 
-def _embed_all(embed: Embed, chunks: Side, seed: tf.Tensor) -> tf.Tensor:
-    count = shape_of(chunks["input_word_ids"])[0]
+def _embed_all(
+    embed: Embed, chunks: _Chunks, seed: tf.Tensor, first_row: int | tf.Tensor
+) -> tf.Tensor:
     rows = tf.map_fn(
-        lambda number: embed(_chunk(chunks, number), _fold(seed, number), False),
-        tf.range(count),
+        lambda number: embed(chunks[number], seed, first_row + number * chunks.size, False),
+        tf.range(chunks.count),
         fn_output_signature=tf.float32,
         parallel_iterations=1,
     )
-    return tf.reshape(rows, [-1, rows.shape[2]])
+    return tf.reshape(rows, [chunks.count * chunks.size, rows.shape[2]])[: chunks.rows]
 
 
-def _in_chunks(side: Side, size: int) -> dict[str, tf.Tensor]:
-    """[n, ...] -> [n / size, size, ...]."""
-    for x in side.values():
-        if x.shape[0] is not None and x.shape[0] % size:
-            raise ValueError(
-                f"A replica's {x.shape[0]} rows cannot be divided into chunks of {size}."
-            )
-    return {name: tf.reshape(x, [-1, size, *shape_of(x)[1:]]) for name, x in side.items()}
+class _Chunks:
+    """Tensors of equally many rows, divided into chunks of equal size.
 
+    13 rows in chunks of at most 5 are 3 chunks of 5, whose last two rows are copies of row 12; 12
+    rows are 3 chunks of 4.
 
-def _chunk(chunks: Side, number: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {name: x[number] for name, x in chunks.items()}
+    Attributes:
+        rows: number of them.
+        count: number of chunks.
+        size: rows of a chunk, an int.
+    """
 
+    def __init__(self, tensors: Side, most: int):
+        self.rows = shape_of(next(iter(tensors.values())))[0]
+        self.count = (self.rows + most - 1) // most
+        static = isinstance(self.rows, int)
+        self.size = -(-self.rows // self.count) if static else most
+        if not static or self.count * self.size > self.rows:
+            indices = tf.minimum(tf.range(self.count * self.size), self.rows - 1)
+            tensors = {name: tf.gather(x, indices) for name, x in tensors.items()}
+        self._tensors = {name: self._reshaped(x) for name, x in tensors.items()}
 
-def _fold(seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, number)
+    def __getitem__(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: x[number] for name, x in self._tensors.items()}
+
+    def divided(self, x: tf.Tensor) -> tf.Tensor:
+        """[rows, ...] -> [count, size, ...], with zeros for the rows that do not count."""
+        missing = self.count * self.size - self.rows
+        return self._reshaped(tf.pad(x, [[0, missing], *[[0, 0]] * (x.shape.rank - 1)]))
+
+    def _reshaped(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(x, [self.count, self.size, *shape_of(x)[1:]])

@@ -15,6 +15,8 @@ from labse_tf.training.stages import Stage
 class HeldOut(tf_keras.callbacks.Callback):
     """Calls `evaluate` every `config.evaluate_every` steps, and after the last step of a stage.
 
+    It sees what a run would give if it ended there: settled weights, or their moving averages.
+
     Args:
         state: of the stage; figures go to its logs.
         config: of the whole run.
@@ -30,10 +32,11 @@ class HeldOut(tf_keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs=None):
         self._step += 1
         if self._step % self._config.evaluate_every == 0 or self._step == self._last:
-            self.evaluate()
+            with self._state.result():
+                self.evaluate()
 
     def evaluate(self) -> None:
-        """Measures the model as it is now."""
+        """Measures the model, which has the weights that the run would end with now."""
         raise NotImplementedError
 
     def report(self, figures: Mapping[str, float], summary: str) -> None:

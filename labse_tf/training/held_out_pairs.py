@@ -24,7 +24,7 @@ class HeldOutPairs(HeldOut):
 
     Each sentence's nearest neighbour among all translations of its file is looked up, in both
     directions; P@1 is the mean over directions and files. The best encoder is kept in the run's
-    directory.
+    directory, with `ema_decay` as its moving average.
 
     Args:
         model: embeds; its encoder is what is trained.
@@ -44,9 +44,7 @@ class HeldOutPairs(HeldOut):
     ):
         super().__init__(state, config, stage)
         self._embedder, self._patience = model, config.patience
-        self._pairs = {
-            os.path.basename(path): tuple(map(list, zip(*read_columns(path)))) for path in files
-        }
+        self._pairs = [tuple(map(list, zip(*read_columns(path)))) for path in files]
 
     def evaluate(self) -> None:
         figure = self.measure()
@@ -64,7 +62,7 @@ class HeldOutPairs(HeldOut):
     def measure(self) -> float:
         """P@1 now, between 0 and 1."""
         figures = []
-        for source, target in self._pairs.values():
+        for source, target in self._pairs:
             x, y = (self._embedder.encode(side, show_progress=False) for side in (source, target))
             figures += [accuracy(x, y), accuracy(y, x)]
         return float(np.mean(figures))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 import tf_keras
 
-from labse_tf.training.callbacks import Checkpoints, Reports, StopUnlessFinite
+from labse_tf.training.callbacks import Checkpoints, RaisingCallbacks, Reports, StopUnlessFinite
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.preemption import Preemption
@@ -24,6 +24,7 @@ def train(
     dataset: Dataset,
     *,
     unit: str,
+    preemption: Preemption,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
 ) -> None:
     """Takes the steps of a stage that are not finished, with checks, reports and checkpoints.
@@ -37,13 +38,15 @@ def train(
         dataset: from an input context and the number of the run's global batches to skip to
             elements for one replica each, as `read_pairs` gives them.
         unit: what the rows of a batch are, as "pairs".
+        preemption: of the whole run, entered.
         callbacks: run after a step was checked and reported, before it is saved; one may set
             `task.stop_training`.
 
     Raises:
         FloatingPointError: the loss or the gradient was not finite; the last checkpoint is kept.
-        OSError: a checkpoint could not be written; the last one is kept.
+        OSError: something of the run could not be written; the last checkpoint is kept.
         Preempted: the process got SIGTERM; a checkpoint of the step was saved.
+        ValueError: the data ended before the last step.
     """
     strategy, start = task.distribute_strategy, state.step
     if state.finished or start >= stage.steps > 0:
@@ -55,26 +58,38 @@ def train(
         return dataset(context, stage.first + start)
 
     def reread(step: int):
-        (context, *_) = contexts
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
         return next(dataset(context, step - 1).batch(replicas).as_numpy_iterator())
 
     # Errors in the files are raised here, before anything is written.
     batches = strategy.distribute_datasets_from_function(worker_dataset)
+    (context, *_) = contexts
+    worker = context.input_pipeline_id if context.num_input_pipelines > 1 else None
     if state.newest() is None:
         state.save()
     if not stage.steps:
         return
+    preemption.check(f"the checkpoint of step {start} is saved in {state.workdir!r}")
     first = stage.first + start
-    with Preemption(strategy) as preemption:
-        task.fit(
-            batches,
-            steps_per_epoch=stage.steps - start,
-            verbose=0,
-            callbacks=[
-                StopUnlessFinite(state, first, reread),
-                Reports(state, config, first, stage.first + stage.steps, unit),
-                *callbacks,
-                Checkpoints(state, config.checkpoint_every, stage.steps, start, preemption),
-            ],
+    steps = stage.steps - start
+    every_step = RaisingCallbacks(
+        [
+            StopUnlessFinite(state, first, reread, worker),
+            Reports(state, config, first, stage.first + stage.steps, unit),
+            *callbacks,
+            Checkpoints(state, config.checkpoint_every, stage.steps, start, preemption),
+        ],
+        add_history=True,
+        model=task,
+        verbose=0,
+        epochs=1,
+        steps=steps,
+    )
+    with preemption.steps():
+        task.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=every_step)
+    if not state.finished:
+        raise ValueError(
+            f"The data ended after step {start + every_step.steps} of {stage.steps}. The last good "
+            f"checkpoint is {state.newest()}. See to the files, and start again in the same way to "
+            "go on."
         )

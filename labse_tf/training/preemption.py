@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import typing
+from collections.abc import Iterator
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
 
 class Preempted(Exception):
-    """A run got SIGTERM, saved a checkpoint and ended."""
+    """A run got SIGTERM and ended; started again in the same way, it goes on."""
 
 
 class Preemption:
-    """A context that handles SIGTERM, which it can in the main thread alone.
+    """A context for a whole run that handles SIGTERM, which it can in the main thread alone.
+
+    Between steps, as while files are scanned, Preempted is raised at once; in the block of `steps`
+    the signal is kept until `check` or `asked`. Under several workers it always is, since all have
+    to end at the same place.
 
     Args:
         strategy: under several workers, all end at the same step if one of them gets SIGTERM.
@@ -24,7 +30,7 @@ class Preemption:
     def __init__(self, strategy: tf.distribute.Strategy):
         import tensorflow as tf  # takes seconds, which `labse --help` does not need
 
-        self._asked = False
+        self._asked = self._in_steps = False
         self._agree, self._constant = None, tf.constant
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
 
@@ -44,11 +50,30 @@ class Preemption:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
+    @contextlib.contextmanager
+    def steps(self) -> Iterator[None]:
+        """A block in which SIGTERM is not answered before somebody asks."""
+        self._in_steps = True
+        try:
+            yield
+        finally:
+            self._in_steps = False
+
     def asked(self) -> bool:
         """Whether this process or another worker got SIGTERM; collective: all must call it."""
         if self._agree is None:
             return self._asked
         return bool(self._agree(self._constant(int(self._asked))) > 0)
 
+    def check(self, state: str) -> None:
+        """Raises Preempted, with the state of the run, if `asked`; collective like it."""
+        if self.asked():
+            raise Preempted(f"SIGTERM: {state}. Start again in the same way to go on.")
+
     def _note(self, number, frame) -> None:
         self._asked = True
+        if self._agree is None and not self._in_steps:
+            # Whoever swallows this is found out by the next `check`.
+            raise Preempted(
+                "SIGTERM between steps: what was saved stays. Start again in the same way to go on."
+            )

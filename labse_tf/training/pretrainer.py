@@ -24,15 +24,16 @@ class Pretrainer(tf_keras.Model):
     MultiWorkerMirroredStrategy; its shapes are static when the dataset's are, as TPUStrategy needs.
 
     What `fit` logs is of the global batch: `loss`, the mean cross entropy of the masked positions;
-    `masked_accuracy`, the share of them whose word piece has the highest logit; `gradient_norm`,
-    before clipping. A replica's loss is divided by the global number of masked positions.
+    `masked_accuracy`, the share of them whose word piece has the highest logit, and of equal ones
+    the lowest id; `gradient_norm`, before clipping. A replica's loss is divided by the global
+    number of masked positions.
 
     Args:
         encoder: the Encoder to train, made in the same strategy scope. Its pooler, if any, is not
             trained.
         head: by default a new one.
-        seed: of the dropout masks, which depend on seed, step and replica alone, so that a resumed
-            run has the masks of an uninterrupted one.
+        seed: of the dropout masks, which depend on seed, step and the row of the global batch
+            alone: they are the same in a resumed run, and on any number of replicas.
         clip_norm: highest global norm of the gradient, summed over replicas; 0: no clipping.
         chunk_bytes: most memory for logits, see `masked_cross_entropy`.
     """
@@ -124,8 +125,17 @@ class Pretrainer(tf_keras.Model):
 
     def _hidden(self, batch: Batch, training: bool, seed: tf.Tensor | None, positions: tf.Tensor):
         """The head's output at positions among the batch * width tokens: [positions, hidden]."""
-        options = dict(training=training, dropout_seed=seed, custom_gradients=training)
-        outputs = self.encoder(batch, **options)
+        first = 0
+        if training:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            first = replica * shape_of(batch["input_word_ids"])[0]
+        outputs = self.encoder(
+            batch,
+            training=training,
+            dropout_seed=seed,
+            custom_gradients=training,
+            first_row=first,
+        )
         tokens = tf.reshape(outputs["sequence_output"], [-1, self.encoder.config.hidden_size])
         return self.head(tf.gather(tokens, positions), custom_gradients=training)
 
@@ -135,10 +145,8 @@ class Pretrainer(tf_keras.Model):
         return tf.reshape(batch["masked_lm_positions"] + first, [-1])
 
     def _step_seed(self) -> tf.Tensor:
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        seed = tf.stack([tf.constant(self._seed, tf.int32), step])
-        return tf.random.experimental.stateless_fold_in(seed, replica)
+        return tf.stack([tf.constant(self._seed, tf.int32), step])
 
     def _update_metrics(self, loss, correct, count) -> dict[str, tf.Tensor]:
         # A metric sums totals and counts over replicas.

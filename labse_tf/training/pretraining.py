@@ -16,9 +16,11 @@ from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
+from labse_tf.training.locking import locked
 from labse_tf.training.loop import Dataset, train
+from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
-from labse_tf.training.run_directory import Files, check_stages, settings_of
+from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
 from labse_tf.training.stages import Stage
 from labse_tf.training.strategy import strategy_of
 
@@ -54,8 +56,9 @@ def pretrain(
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
-        OSError: a checkpoint could not be written, as on a full disk; the last one is kept.
-        labse_tf.training.preemption.Preempted: the process got SIGTERM; a checkpoint was saved.
+        OSError: something could not be written, as on a full disk; the last checkpoint is kept. Or
+            another process trains in `workdir`.
+        labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
             run; or the model was loaded to embed only, in bfloat16 or with another backend.
 
@@ -66,13 +69,11 @@ def pretrain(
         >>> model.save("pretrained")
     """
     strategy = strategy_of(model)
+    text, pairs, held_out = listed(text), listed(pairs), listed(held_out)
     check_stages(workdir, bool(config.stages))
     masking = Masking(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
     )
-    evaluation = None
-    if held_out:
-        evaluation = MaskedEvaluation(held_out, model.preprocessor, masking)
     settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
     preprocessor = model.preprocessor
 
@@ -93,12 +94,16 @@ def pretrain(
         )
         return batches.map(lambda batch: (batch,))
 
-    with strategy.scope():
+    lock = locked(workdir, strategy.extended.should_checkpoint)
+    with lock, Preemption(strategy) as preemption, strategy.scope():
+        evaluation = MaskedEvaluation(held_out, preprocessor, masking) if held_out else None
         head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
         for stage in config.parsed_stages:
             if stage.num_layers not in (None, model.encoder.config.num_layers):
                 model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
-            _run_stage(model, head, config, stage, workdir, settings, dataset, evaluation)
+            _run_stage(
+                model, head, config, stage, workdir, settings, dataset, evaluation, preemption
+            )
     return model
 
 
@@ -111,6 +116,7 @@ def _run_stage(
     settings: dict,
     dataset: Dataset,
     evaluation: MaskedEvaluation | None,
+    preemption: Preemption,
 ) -> None:
     task = Pretrainer(
         computing_in(model.encoder, config.precision),
@@ -131,4 +137,13 @@ def _run_stage(
         parts={"head": head},
     )
     callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
-    train(task, config, stage, state, dataset, unit="sequences", callbacks=callbacks)
+    train(
+        task,
+        config,
+        stage,
+        state,
+        dataset,
+        unit="sequences",
+        preemption=preemption,
+        callbacks=callbacks,
+    )

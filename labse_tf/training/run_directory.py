@@ -1,6 +1,7 @@
 """What a training run keeps in its working directory, and how it is read back.
 
-WORKDIR/config.json     the run's settings: a run started again must have the same; and versions
+WORKDIR/config.json     the run's settings, of which a run started again must share those that
+                        decide the weights; and versions
 WORKDIR/vocab.txt       a copy of the vocabulary
 WORKDIR/checkpoints/    encoder and optimizer, the newest few; the step is in the name
 WORKDIR/best/           the encoder that did best on held-out pairs, if there are any
@@ -17,7 +18,6 @@ import itertools
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -29,17 +29,19 @@ from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.weights import unfilled_encoder
 from labse_tf.files.atomic import atomic_file
+from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
-from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
+from labse_tf.training.comparing import CHECKSUMS, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
 from labse_tf.version import __version__
 
 RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
 BEST = os.path.join("best", "encoder")
-Files = Sequence[str | os.PathLike]
-_NOT_COMPARED = ("system",)
+Files = str | os.PathLike | Sequence[str | os.PathLike]
+_BEFORE_THE_CHOICE = {"max_word_bytes": GOOGLE_MAX_WORD_BYTES}  # of runs that do not say
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
 
 
@@ -47,14 +49,15 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
     """Reads the model of a training run, at its newest checkpoint or at `step`.
 
     If no step is given, a run with `patience` yields the model that was best on held-out pairs.
-    Else a run with `ema_decay` yields the moving average of the weights. A run of several stages
-    is read at its newest stage that has a checkpoint; `step` counts within that stage.
+    A run with `ema_decay` yields the moving average of the weights, the best one or that of the
+    step. A run of several stages is read at its newest stage that has a checkpoint; `step` counts
+    within that stage.
 
     Raises:
         FileNotFoundError: there is no run in `workdir`, or no checkpoint (of that step).
         ValueError: the checkpoint does not fit the run's configuration.
     """
-    workdir, run, checkpoint = _checkpoint(workdir, step)
+    workdir, run, checkpoint = find_checkpoint(workdir, step)
     settings = run["settings"]
     encoder = unfilled_encoder(EncoderConfig(**run["encoder"]))
     read_weights(checkpoint, encoder=encoder)
@@ -70,7 +73,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         averaged = {w.name.removesuffix(":0"): w for w in weights_to_train(encoder, **frozen)}
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
-    return LaBSE(Preprocessor(vocab_file, **run["preprocessor"]), encoder)
+    options = {**_BEFORE_THE_CHOICE, **run["preprocessor"]}
+    return LaBSE(Preprocessor(vocab_file, **options), encoder)
 
 
 def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLanguageHead:
@@ -80,7 +84,7 @@ def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLang
         FileNotFoundError: as of `load_run`.
         ValueError: the run is one of translation ranking, which has no head.
     """
-    workdir, run, checkpoint = _checkpoint(workdir, step)
+    workdir, run, checkpoint = find_checkpoint(workdir, step)
     if "mask_rate" not in run["settings"]:
         raise ValueError(
             f"{workdir!r} holds a run of translation ranking, which has no head for masked word "
@@ -112,8 +116,12 @@ def stages_in(workdir: str) -> list[str]:
         found.append(path)
 
 
-def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict, str]:
-    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint."""
+def find_checkpoint(workdir: str | os.PathLike, step: int | None = None) -> tuple[str, dict, str]:
+    """Directory of a run or of its newest stage, what its config.json holds, a checkpoint.
+
+    Raises:
+        FileNotFoundError: as of `load_run`.
+    """
     workdir = os.fspath(workdir)
     if stages := stages_in(workdir):
         workdir = stages[-1]
@@ -134,25 +142,36 @@ def _checkpoint(workdir: str | os.PathLike, step: int | None) -> tuple[str, dict
     return workdir, run, steps[max(steps) if step is None else step]
 
 
+def listed(files: Files) -> list[str]:
+    """The paths of files, of which one may stand without a list."""
+    one = isinstance(files, str | os.PathLike)
+    return [os.fspath(path) for path in ([files] if one else files)]
+
+
 def settings_of(config: TrainingConfig, **files: Files) -> dict[str, Any]:
-    """The settings of a run: its configuration, and its files by their absolute paths."""
-    paths = {name: [os.path.abspath(path) for path in given] for name, given in files.items()}
-    return dataclasses.asdict(config) | paths
+    """The settings of a run: its configuration, its files by their absolute paths, and these files'
+    checksums, in the order of the paths."""
+    paths = {name: list(map(os.path.abspath, listed(given))) for name, given in files.items()}
+    checksums = {
+        # What is no file is said where it is read.
+        name: [checksum(path) if os.path.isfile(path) else None for path in sorted(given)]
+        for name, given in paths.items()
+    }
+    return dataclasses.asdict(config) | paths | {CHECKSUMS: checksums}
 
 
 def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
-    """What config.json holds: the settings, which a run that is started again must share, and how
-    the run came about."""
+    """What config.json holds: the settings, of which a run that is started again must share those
+    that decide the weights, and how the run came about."""
     preprocessor = model.preprocessor
-    with open(preprocessor.vocab_file, "rb") as file:
-        checksum = hashlib.sha256(file.read()).hexdigest()
     run = {
         "encoder": dataclasses.asdict(model.encoder.config),
         "preprocessor": {
             "seq_length": preprocessor.seq_length,
             "lower_case": preprocessor.lower_case,
+            "max_word_bytes": preprocessor.max_word_bytes,
         },
-        "vocabulary_sha256": checksum,
+        "vocabulary_sha256": hashlib.sha256(preprocessor.vocabulary).hexdigest(),
         "settings": settings,
         "system": {
             "command": sys.argv,
@@ -165,39 +184,31 @@ def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
-    """Raises ValueError, with the differences, if `workdir` holds a run of other settings."""
+    """Raises ValueError, with the differences, if `workdir` holds a run of other settings.
+
+    Those that change no weight may differ, see `labse_tf.training.comparing`.
+    """
     run_file = os.path.join(workdir, RUN_FILE)
     if not os.path.exists(run_file):
         return
     with open(run_file, encoding="utf-8") as file:
         before = json.load(file)
-    for about in _NOT_COMPARED:
-        before[about] = run[about]
-    if differences := _differences(before, run):
+    if "preprocessor" in before:
+        before["preprocessor"] = {**_BEFORE_THE_CHOICE, **before["preprocessor"]}
+    if found := differences(before, run):
         raise ValueError(
-            f"{workdir!r} holds a run of other settings: {'; '.join(differences)}. Start it "
+            f"{workdir!r} holds a run of other settings: {'; '.join(found)}. Start it "
             "with the same settings to continue it, or choose another working directory."
         )
 
 
-def write_run(workdir: str, run: dict[str, Any], vocab_file: str) -> None:
+def write_run(workdir: str, run: dict[str, Any], vocabulary: bytes) -> None:
     """Makes a run's directory, with its config.json and vocabulary, unless it is there."""
     run_file = os.path.join(workdir, RUN_FILE)
     if os.path.exists(run_file):
         return
     os.makedirs(workdir, exist_ok=True)
-    vocabulary = atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb")
-    with open(vocab_file, "rb") as source, vocabulary as file:
-        shutil.copyfileobj(source, file)
+    with atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb") as file:
+        file.write(vocabulary)
     with atomic_file(run_file) as file:
         json.dump(run, file, indent=2)
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in sorted(before.keys() | now.keys())
-            for line in _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [f"{name} was {before!r}, now {now!r}"]

@@ -23,7 +23,6 @@ OTHERS = {
     "num_heads": 3,
     "tlm_share": 0.25,
     "row_sparse": False,
-    "ema_decay": 0.0,
     "min_score": -1.0,
     "language_filter": "identified",
 }
@@ -87,14 +86,32 @@ def test_help_of_translation_ranking_has_the_papers_recipe():
     add_start(parser, FineTuningConfig, init="")
     text = " ".join(parser.format_help().split())
     for said in [
-        "pairs of a global batch, over all replicas; the paper: 4,096 (default: 256)",
-        "subtracted from a pair's cosine; the paper: 0.3 (default: 0.3)",
+        "over all replicas; the paper: 4,096; Model Garden: 4,096 (default: 256)",
+        "subtracted from a pair's cosine; the paper: 0.3; Model Garden: 0.3 (default: 0.3)",
         "highest learning rate of AdamW; the paper: 1e-3; Model Garden: 1e-4 (default: 5e-05)",
-        "updates, each of a global batch; the paper: 50,000 (default: 10000)",
+        "a global batch; the paper: 50,000; Model Garden: 500,000 (default: 10000)",
+        "learning rate rises; then it falls, to 0 at the end of the run; Model Garden: 5,000 ",
         "Model Garden: 100 (default: ",
         "(default: 128; the paper: 128; Model Garden: 32)",
     ]:
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        (FineTuningConfig, "--vocab-size=5"),
+        (PretrainingConfig, "--vocab-size=5"),
+        (PretrainingConfig, "--row-sparse"),
+        (PretrainingConfig, "--ema-decay=0.9"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_not_there(kind, flag, capsys):
+    parser = argparse.ArgumentParser()
+    add_start(parser, kind, init="")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--workdir=x", "--vocab=y", flag])
+    assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,9 @@ def frozen(release, sentences, ids):
     )
     yield "sequential", sequential.predict(strings[:, tf.newaxis], verbose=0)
     yield "sequential/by hand", layer(strings) @ sequential.layers[-1].kernel
+    bare = keras.Sequential([layer, keras.layers.Dense(3)])  # without an Input
+    yield "bare", bare.predict(strings, verbose=0)
+    yield "bare/by hand", layer(strings) @ bare.layers[-1].kernel
     from_ids = {name: keras.Input(shape=(None,), dtype="int32", name=name) for name in ids}
     functional = keras.Model(from_ids, layer(from_ids))
     yield "functional ids", functional.predict({k: v.numpy() for k, v in ids.items()}, verbose=0)

@@ -222,7 +222,7 @@ def test_what_is_refused(preprocessor, tmp_path):
         Masking(preprocessor, max_predictions=0)
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
-    with pytest.raises(ValueError, match=r"vocab.txt' lacks \[MASK\]"):
+    with pytest.raises(ValueError, match=r"The vocabulary lacks \[MASK\]"):
         Masking(Preprocessor(path))
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
     with pytest.raises(ValueError, match="no word pieces"):

@@ -3,13 +3,17 @@
 import collections
 import gzip
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from labse_tf import Preprocessor, read_pairs
+from labse_tf.data.monolingual import find_streams
 from labse_tf.data.pair_files import group_shards, read_columns, scan_pairs
+from labse_tf.data.ranking_pairs import divide_rows
+from labse_tf.data.sampling import cap_shares
 
 DIGITS = [f"##{d}" for d in range(10)] + [str(d) for d in range(10)]
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "s", "t", "##x", "a", "b", *DIGITS]
@@ -79,7 +83,7 @@ def test_every_pair_once_an_epoch(tmp_path, preprocessor, name):
     pairs = rows("a", 60, longest=5)
     write = write_tsv if "tsv" in name else write_tfrecord
     path = write(tmp_path / name, pairs)
-    assert list(read_columns(path)) == pairs and scan_pairs(path) == 60
+    assert list(read_columns(path)) == pairs and scan_pairs(path) == (60, pairs[::32])
     first, second = np.split(np.array(flat(take(read_pairs(path, preprocessor, 6), 20))), 2)
     for epoch in (first, second):
         assert sorted(map(tuple, epoch)) == sorted(pairs)
@@ -109,6 +113,71 @@ def test_exponent(tmp_path, preprocessor):
         assert max(repeats.values()) - min(repeats.values()) <= 1
 
 
+def repetitions(batches):
+    """Of each batch, how many of its pairs stood in it before."""
+    return [len(batch) - len(set(batch)) for batch in batches]
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 1.0])
+def test_no_pair_meets_its_repetition(tmp_path, preprocessor, exponent):
+    files = [
+        write_tsv(tmp_path / "a.tsv", rows("a", 1000, longest=9)),
+        write_tsv(tmp_path / "b.tsv", rows("b", 10, longest=3)),
+    ]
+    # A half of each batch would be of 10 pairs, at exponent 0; and epochs end within windows.
+    batches = take(read_pairs(files, preprocessor, 32, exponent=exponent), 70)
+    assert repetitions(batches) == [0] * 70
+    share = np.mean([source.startswith("s b") for source, _ in flat(batches)])
+    # n^e / sum; but at 0 not a half: 10 of 32, in 15 of the 16 batches of a window.
+    expected = {0.0: 15 / 16 * 10 / 32, 0.3: 1 / (1 + 100**0.3), 1.0: 10 / 1010}
+    assert share == pytest.approx(expected[exponent], abs=0.01)
+
+
+def test_division_by_hand():
+    # Repeated are a, three times, and b, twice: dealt out to the batches in turn, in the order of
+    # their first place. The others are divided by length: 1 1 | 2 2 | 3 | 4 5... as there is room.
+    names = ["a", "p", "b", "q", "a", "r", "s", "b", "a", "t", "u", "v"]
+    length = [9, 4, 9, 1, 9, 2, 3, 9, 9, 5, 6, 7]
+    divided = divide_rows(tf.constant(names), tf.constant(length, tf.int64), 3)
+    got = [[names[i] for i in batch] for batch in divided.numpy()]
+    # a a a b b go to batches 0 1 2 0 1, which leaves room for 2, 2 and 3 of q r s p t u v.
+    assert got == [["q", "r", "a", "b"], ["s", "p", "a", "b"], ["t", "u", "v", "a"]]
+
+
+def test_shares_by_hand():
+    # 0.6 is cut to 0.2: the others grow from 0.3 and 0.1 to 0.6 and 0.2; 0.6 is cut to 0.5.
+    got = cap_shares(np.array([0.6, 0.3, 0.1]), np.array([0.2, 0.5, 9.0]))
+    assert got == pytest.approx([0.2, 0.5, 0.3])
+    assert cap_shares(np.array([0.6, 0.4]), np.array([0.6, 0.5])) == pytest.approx([0.6, 0.4])
+
+
+def test_zeros_behind_a_gzip(tmp_path, preprocessor):
+    path = tmp_path / "a.tsv.gz"
+    text = "".join(f"s a {i}\tt a {i}\n" for i in range(50)).encode()
+    two_members = gzip.compress(text) + gzip.compress(text)
+    assert two_members.endswith(b"\0")  # of the size of the text
+    path.write_bytes(two_members)
+    assert len(take(read_pairs(path, preprocessor, 50), 2)) == 2
+    for zeros in (1, 500):
+        path.write_bytes(two_members + bytes(zeros))
+        with pytest.raises(ValueError, match=rf"{path}.*zeros follow .*zcat"):
+            read_pairs(path, preprocessor, 50)
+        with pytest.raises(ValueError, match="zeros follow"):  # of text, too
+            find_streams([path], preprocessor)
+
+
+def test_sentences_that_are_cut(tmp_path, preprocessor):
+    # [CLS] s a 7 and the words a [SEP]: 5 and as many tokens, of which 32 fit.
+    lines = [("s a 7" + " a" * n, "t a 7") for n in (3, 27, 28, 90)]
+    path = write_tsv(tmp_path / "a.tsv", lines)
+    with pytest.warns(UserWarning, match=r"About 25.00% .* sample of 8\) .* \(=32\) tokens"):
+        read_pairs(path, preprocessor, 2)
+    path = write_tsv(tmp_path / "b.tsv", lines[:2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_pairs(path, preprocessor, 2)
+
+
 def test_shards_are_one_file(tmp_path, preprocessor):
     files = [
         write_tfrecord(tmp_path / f"a.tfrecord-{i:05}-of-00003", rows(f"a {i}", 30))
@@ -116,7 +185,7 @@ def test_shards_are_one_file(tmp_path, preprocessor):
     ]
     other = write_tfrecord(tmp_path / "b.tfrecord", rows("b", 30))
     assert group_shards([*files, other]) == [files, [other]]
-    seen = flat(take(read_pairs([*files, other], preprocessor, 100, exponent=0.0), 10))
+    seen = flat(take(read_pairs([*files, other], preprocessor, 20, exponent=0.0), 50))
     assert np.mean([source.startswith("s b") for source, _ in seen]) == pytest.approx(0.5, abs=0.06)
 
 

@@ -37,7 +37,7 @@ def value_and_gradients(encoder, inputs, **options):
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("case", CASES)
 def test_an_encoder_has_the_same_gradients(case, pooling):
-    """Also with dropout, which is of the seed and the layout of the tokens alone."""
+    """Also with dropout, which is of the seed and the place of the tokens alone."""
     config = dataclasses.replace(CONFIG, num_layers=2, pooling=pooling, dropout=0.2)
     encoder = randomised(Encoder(config))
     for pooled_only, training in itertools.product((False, True), repeat=2):
@@ -86,33 +86,44 @@ def test_layer_norm_as_tensorflow_derives_it():
         np.testing.assert_allclose(custom, plain, atol=1e-5)
 
 
+def keys_of(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return tf.constant(rng.integers(-(2**31), 2**31, size=shape[:-1]), tf.int32)
+
+
 @pytest.mark.parametrize("shape", [[1], [3], [7, 5], [64, 4], [2, 3, 5, 7]])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 def test_dropout_scales_what_it_keeps_and_its_gradient(shape, dtype):
     @tf.function(input_signature=[tf.TensorSpec([None] * len(shape), dtype)])
     def of_unknown_shape(x):
-        return custom_gradients.dropout(x, 0.5, tf.constant([1, 2]))
+        return custom_gradients.dropout(x, 0.5, keys)
 
-    x = tf.ones(shape, dtype)
+    x, keys = tf.ones(shape, dtype), keys_of(shape)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = custom_gradients.dropout(x, 0.5, tf.constant([1, 2]))
+        y = custom_gradients.dropout(x, 0.5, keys)
     np.testing.assert_array_equal(tape.gradient(y, x, 3 * x), 3 * y)
     np.testing.assert_array_equal(of_unknown_shape(x), y)
     assert set(np.unique(tf.cast(y, tf.float32))) <= {0, 2}
 
 
 def test_dropout_never_drops_all_or_nothing():
-    x = tf.ones([100_000])
+    x, keys = tf.ones([1000, 100]), keys_of([1000, 100])
     for rate, dropped in [(1e-9, 1), (0.999999, 255), (0.25, 64)]:
-        y = custom_gradients.dropout(x, rate, tf.constant([3, 4])).numpy()
+        y = custom_gradients.dropout(x, rate, keys).numpy()
         share = dropped / 256
         # 5 standard errors of a share of 100,000.
         assert np.mean(y == 0) == pytest.approx(share, abs=5 * (share * (1 - share) / 1e5) ** 0.5)
         np.testing.assert_allclose(y[y > 0], 1 / (1 - share), rtol=1e-6)
 
 
-def test_other_seeds_drop_others():
-    x = tf.ones([1000])
-    draws = [custom_gradients.dropout(x, 0.5, tf.constant(s)).numpy() for s in ([1, 2], [1, 3])]
-    assert np.mean(draws[0] == draws[1]) == pytest.approx(0.5, abs=0.1)
+def test_other_keys_drop_others():
+    """Rows, columns and bytes of a word are independent: correlations as of random numbers."""
+    x = tf.ones([500, 64])
+    draws = [custom_gradients.dropout(x, 0.5, keys_of([500, 64], s)).numpy() for s in (0, 1)]
+    assert np.mean(draws[0] == draws[1]) == pytest.approx(0.5, abs=0.02)
+    for vectors in (draws[0], draws[0].T):
+        correlations = np.corrcoef(vectors)[np.triu_indices(len(vectors), 1)]
+        expected = vectors.shape[1] ** -0.5
+        assert np.std(correlations) == pytest.approx(expected, rel=0.1)
+        assert np.abs(correlations).max() < 7 * expected

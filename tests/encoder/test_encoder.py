@@ -9,8 +9,10 @@ import tf_keras
 from official.nlp.modeling.networks import BertEncoder
 
 from labse_tf import Encoder, EncoderConfig, grow
+from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.encoder import INPUTS
 from labse_tf.encoder.freezing import weights_to_train
+from labse_tf.encoder.stacking import stack
 
 CONFIG = EncoderConfig(
     vocab_size=60,
@@ -195,15 +197,28 @@ def test_dropout_follows_its_seed():
 
 
 def test_dropout_keeps_the_mean_and_drops_its_share():
-    from labse_tf.encoder.layers import dropout
-
-    y = dropout(tf.ones([400, 500]), 0.1, tf.constant([3, 4]), site=5).numpy()
+    dropout = Dropout(0.1, tf.constant([3, 4]), 0, batch=40, width=10, unpadding=None)
+    y = dropout.of_tokens(tf.ones([400, 500]), site=5).numpy()
     # 200,000 draws: the standard error of the share is sqrt(0.1 * 0.9 / 2e5) = 0.0007.
     assert np.mean(y == 0) == pytest.approx(0.1, abs=0.004)
     # A byte an element: 26 of 256 are nearest to a tenth.
     np.testing.assert_allclose(y[y > 0], 256 / 230, rtol=1e-6)
-    other = dropout(tf.ones([400, 500]), 0.1, tf.constant([3, 4]), site=6).numpy()
+    other = dropout.of_tokens(tf.ones([400, 500]), site=6).numpy()
     assert np.mean((y == 0) & (other == 0)) == pytest.approx(0.01, abs=0.002)  # independent
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_dropout_of_a_row_is_the_same_in_every_company(pooling):
+    encoder = randomised(Encoder(dataclasses.replace(CONFIG, pooling=pooling, dropout=0.3)))
+    options = dict(training=True, dropout_seed=[1, 2])
+    whole = encoder(packed(), **options)["default"].numpy()
+    for first, last, width in ((0, 1, 11), (1, 2, 1), (2, 4, 7)):
+        part = {name: x[first:last, :width] for name, x in packed().items()}
+        for pooled_only in (False, True):
+            alone = encoder(part, first_row=first, pooled_only=pooled_only, **options)["default"]
+            np.testing.assert_allclose(alone, whole[first:last], atol=1e-5)
+    other = encoder(packed(), first_row=1, **options)["default"].numpy()
+    assert np.abs(other - whole).max() > 1e-3
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -220,6 +235,33 @@ def test_growing_changes_nothing_at_first(layers, pooling):
     np.testing.assert_array_equal(trained(packed())["default"], before["default"])
     with pytest.raises(ValueError, match="can be grown, not cut"):
         grow(grown, 1)
+
+
+def test_more_tokens_than_positions():
+    config = EncoderConfig.small(60, hidden_size=8, num_layers=1, intermediate_size=8)
+    encoder = Encoder(dataclasses.replace(config, max_positions=4))
+    spec = {name: tf.TensorSpec([None, None], tf.int32) for name in INPUTS}
+    function = tf.function(lambda inputs: encoder(inputs)["default"], input_signature=[spec])
+    ids = {name: tf.ones([2, 5], tf.int32) for name in INPUTS}
+    with pytest.raises(ValueError, match=r"5 tokens wide, .* only `max_positions` \(=4\)"):
+        encoder(ids)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"only `max_positions` \(=4\)"):
+        function(ids)
+    assert function({name: x[:, :4] for name, x in ids.items()}).shape == (2, 8)
+
+
+@pytest.mark.parametrize("deepen", [grow, stack])
+def test_a_deeper_encoder_computes_in_the_same_dtypes(deepen):
+    config = EncoderConfig.small(60, hidden_size=8, num_layers=1, intermediate_size=8)
+    encoder = randomised(Encoder(config, "float16", dtype="mixed_bfloat16"))
+    deeper = deepen(encoder, 2)
+    assert deeper.dtype_policy.name == deeper.transformer[1].dtype_policy.name == "mixed_bfloat16"
+    names = {w.dtype.name for layer in (encoder, deeper) for w in layer.transformer[0].weights}
+    assert {w.dtype.name for w in deeper.transformer[1].weights} == names == {"float16", "float32"}
+    assert deeper.compute_dtype == encoder.compute_dtype == "bfloat16"
+    if deepen is grow:
+        before, after = (e(packed())["default"].numpy() for e in (encoder, deeper))
+        np.testing.assert_allclose(after, before, atol=0.1)
 
 
 def test_all_that_is_new_learns():

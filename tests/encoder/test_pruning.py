@@ -16,8 +16,8 @@ from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
 from labse_tf.files.lines import read_lines
 from labse_tf.pretrained import hugging_face
-from labse_tf.tokenization.preprocessing import read_vocabulary
 from labse_tf.tokenization.scripts import scripts_in, scripts_of
+from labse_tf.tokenization.vocabulary_files import read_vocabulary
 from tests.running import call
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def by_hand(tmp_path):
 
 
 def tokens_of(model):
-    return list(read_vocabulary(model.preprocessor.vocab_file))
+    return model.preprocessor.tokens
 
 
 def pruned_model(model, usage, **options):
@@ -131,7 +131,7 @@ def large(corpus, tmp_path_factory):
 def test_exactly_as_before_on_every_sentence_of_the_sample(large, corpus):
     pruned = pruned_model(large, count_usage(large.preprocessor, corpus))
     assert pruned.preprocessor.vocab_size < 0.75 * large.preprocessor.vocab_size
-    ids = read_vocabulary(large.preprocessor.vocab_file)
+    ids = {token: number for number, token in enumerate(tokens_of(large))}
     old_ids = np.array([ids[token] for token in tokens_of(pruned)])
     strings = tf.constant(corpus)
     old, new = (m.preprocessor(strings) for m in (large, pruned))
@@ -162,7 +162,7 @@ def test_changed_tokens_against_python(large, corpus):
     sentences = corpus[:4000]
     pruned = pruned_model(large, count_usage(large.preprocessor, sentences), min_count=3)
     total, changed = changed_tokens(large.preprocessor, pruned.preprocessor, sentences)
-    by_words = labse_tf.Preprocessor(large.preprocessor.vocab_file)
+    by_words = labse_tf.Preprocessor(tokens_of(large))
     old, new = set(tokens_of(large)), set(tokens_of(pruned))
     names = np.array(tokens_of(large))
     expected = 0

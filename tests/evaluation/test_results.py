@@ -12,9 +12,10 @@ import tf_keras
 import labse_tf
 from labse_tf.evaluation import Mining, Retrieval, Tatoeba
 from labse_tf.evaluation.fingerprint import fingerprint
+from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.results import failures, measure, read_results
 from tests.evaluation.test_mining import mining_set
-from tests.planted import planted, translations, write
+from tests.planted import by_hash, planted, translations, write
 
 
 @pytest.fixture
@@ -100,11 +101,50 @@ def test_finished_work_is_written_before_an_interrupt(three, tmp_path):
     assert benchmark["failures"]["retrieval"] == "KeyboardInterrupt"
 
 
+@dataclasses.dataclass(frozen=True)
+class Undefined:
+    """A benchmark that has a figure which is none."""
+
+    name = "undefined"
+
+    def check(self, data_dir):
+        pass
+
+    def __call__(self, encode, data_dir, observer):
+        metrics = Metrics(observer)
+        metrics.add("a", {"F1": float("nan"), "accuracy": np.float32(0.5)})
+        metrics.add("b", {"F1": 1.0, "accuracy": 1.0})
+        metrics.add_mean("mean", ["a", "b"])
+        observer.on_curve("a", {"threshold": [0.0, np.inf, 1.0], "F1": [0.1, 0.2, 0.3]})
+
+
+def test_a_figure_that_is_nan_does_not_lose_the_others(tmp_path, capsys):
+    output = tmp_path / "results.json"
+    results = measure(
+        by_hash, [(Undefined(), None)], model={"x": float("inf")}, output=output, show_metrics=True
+    )
+    (benchmark,) = read_results(write_named(output))["benchmarks"]
+    assert benchmark["figures"] == results["benchmarks"][0]["figures"] == {
+        "a/F1": None, "a/accuracy": 0.5, "b/F1": 1.0, "b/accuracy": 1.0, "mean/accuracy": 0.75
+    }  # fmt: skip
+    assert benchmark["curves"] == {"a": {"threshold": [0.0, 1.0], "F1": [0.1, 0.3]}}
+    assert failures(results) == ["undefined, a/F1: is nan"]
+    assert "F1 –   accuracy 50.0" in capsys.readouterr().out
+
+
+def write_named(path):
+    """Results of a model with a name, which a report needs; and what is not finite is null."""
+    results = json.loads(path.read_text())
+    assert results["model"] == {"x": None}
+    path.write_text(json.dumps({**results, "model": {"name": "m"}}))
+    return path
+
+
 def test_curves_are_recorded(tmp_path):
     _, table, _ = mining_set(tmp_path, "de-en", 0)
     results = measure(planted(table), [(Mining(), tmp_path)], model={})
     (benchmark,) = results["benchmarks"]
-    assert len(benchmark["curves"]) == 6
+    assert len(benchmark["curves"]) == 8
     curve = benchmark["curves"]["de-en, ratio, mutual"]
     best = benchmark["figures"]["de-en, ratio, mutual/best F1"]
     assert best - 0.05 < max(curve["F1"]) <= best

@@ -7,8 +7,8 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from labse_tf.evaluation import SentEval
-from labse_tf.evaluation.benchmarks import classification
-from labse_tf.evaluation.benchmarks.senteval_files import read_task
+from labse_tf.evaluation.benchmarks import classification, senteval
+from labse_tf.evaluation.benchmarks.senteval_files import Examples, read_task
 from labse_tf.evaluation.observer import Observer
 from tests.planted import by_hash, write
 
@@ -137,17 +137,38 @@ def test_pair_features_and_f1(tmp_path):
     plain_layout(tmp_path)
     found = SentEval(tasks=("MRPC",), folds=5)(by_hash, tmp_path)
     sides = {}
+    rows = [*range(0, 60, 2), *range(1, 60, 2)]  # all of equally many words: by label
     for split in ("train", "test"):
         u, v = (
-            by_hash([pair.format(i=i, y=i % 2) for i in range(60)])
-            for pair in ('"Yes {i}', "A {i} {y}")
+            by_hash([pair.format(i=i, y=i % 2) for i in rows]) for pair in ('"Yes {i}', "A {i} {y}")
         )
-        sides[split] = np.concatenate([np.abs(u - v), u * v], axis=1), np.arange(60) % 2
+        sides[split] = np.concatenate([np.abs(u - v), u * v], axis=1), np.array(rows) % 2
     predicted, validation = classification.folds_of_training(sides["train"], sides["test"], 5)
     labels = sides["test"][1]
     assert found["MRPC/accuracy"] == pytest.approx(np.mean(predicted == labels))
     assert found["MRPC/F1"] == pytest.approx(f1_score(labels, predicted))
     assert found["MRPC/validation accuracy"] == pytest.approx(validation)
+
+
+def test_folds_are_those_of_sentevals_order():
+    """sorted() with its keys: senteval/binary.py, and mrpc.py, where a pair has two sides."""
+    rng = np.random.default_rng(0)
+    first, second = ([" ".join("a" * n) for n in rng.integers(1, 5, 40)] for _ in range(2))
+    first = [f"{sentence} {i}" for i, sentence in enumerate(first)]
+    labels = rng.integers(0, 2, 40)
+    for sides, key in (
+        ((first,), lambda z: (len(z[0].split()), z[1])),
+        ((first, second), lambda z: (len(z[0].split()), len(z[1].split()), z[2])),
+    ):
+        expected = sorted(zip(*sides, labels.tolist()), key=key)
+        found = senteval.in_order(Examples(sides, labels))
+        assert list(zip(*found.sentences, found.labels.tolist())) == expected
+
+
+def test_f1_without_positives_is_zero_as_in_scikit_learn():
+    for found, labels in (([0, 0, 0], [0, 0, 0]), ([0, 0, 0], [0, 1, 0]), ([1, 1, 0], [0, 1, 1])):
+        expected = f1_score(labels, found, zero_division=0)
+        assert senteval._f1(np.array(found), np.array(labels)) == expected
 
 
 def test_the_original_layout_reads_the_same(tmp_path):

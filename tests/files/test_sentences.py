@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from labse_tf.files.lines import read_lines
 from labse_tf.files.sentences import read_column, read_field
 
 
@@ -21,7 +22,9 @@ def test_columns_and_fields(tmp_path):
     [
         (read_column, 2, "a\tb\nc\n", r":2: there is no column 2, only 1: 'c'"),
         (read_field, "text", '{"text": "a"}\n{"txt": "b"}\n', ":2: there is no field 'text' in"),
-        (read_field, "text", '{"text": "a"}\n\n', ":2: not JSON"),
+        (read_field, "text", '{"text": "a"}\n\n{"text": "b"}', ":2: not JSON"),
+        (read_column, 2, "a\tb\n\nc\td\n\n", ":2: there is no column 2, only 1: ''"),
+        (read_field, "text", '{"text": "a"}\n{"text": "b \\ud83d"}', ":2: 'text' holds the lone"),
         (read_field, "text", '["text"]\n', ":1: there is no field 'text'"),
         (read_field, "text", '{"text": null}\n', ":1: 'text' is no string, but None"),
     ],
@@ -31,6 +34,21 @@ def test_lines_without_a_sentence(tmp_path, read, which, content, said):
     path.write_text(content)
     with pytest.raises(ValueError, match=rf"{path}{said}"):
         list(read(path, which))
+
+
+def test_a_byte_order_mark_and_empty_lines_at_the_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "Hello"}\n{"text": "\xef\xbb\xbfHallo"}\n\r\n\n')
+    assert list(read_field(path, "text")) == ["Hello", "\ufeffHallo"]
+    path.write_bytes(b"\xef\xbb\xbfa\tb\n\n\xef\xbb\xbfc\td\n\n\n")
+    assert list(read_column(path, 1)) == ["a", "", "\ufeffc"]
+    assert list(read_lines(path)) == ["a\tb", "", "\ufeffc\td", "", ""]
+
+
+def test_lone_surrogates_are_replaced_and_pairs_are_characters(tmp_path):
+    path = tmp_path / "file"
+    path.write_text('{"text": "a \\ud83d"}\n{"text": "\\ud83d\\ude00 \\ude00\\ud83d"}\n')
+    assert list(read_field(path, "text", "replace")) == ["a \ufffd", "\U0001f600 \ufffd\ufffd"]
 
 
 def test_there_is_no_column_0(tmp_path):

@@ -264,6 +264,17 @@ def test_outputs_that_cannot_be_written(model, tmp_path, small_windows):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npy"]
 
 
+def test_what_is_unknown_is_counted_once_over_all_windows(model, small_windows):
+    known = ["the cat", "Tom ☃", ""]  # one of words of which one is known, and one of none
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.encode([*known, "☃", "☃ ☃☃"] * 3)
+        said = [str(warning.message) for warning in caught]
+        model.encode(known)
+    assert len(said) == len(caught) == 1
+    assert "6 of 15 sentences are nothing but [UNK]" in said[0]
+
+
 def test_what_is_cut_is_counted_once_over_all_windows(model, small_windows):
     long = "a " * (SEQ_LENGTH - 1)
     with warnings.catch_warnings(record=True) as caught:

@@ -89,6 +89,25 @@ def test_chunks_without_a_place_are_not_computed():
     np.testing.assert_allclose(gradients[0], expected[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_of_equal_logits_one_is_predicted(training):
+    """The first, as argmax says: a model that knows nothing is right about one word piece."""
+    hidden, table, bias, labels, weights = inputs(POSITIONS)
+    labels = np.arange(POSITIONS, dtype=np.int32) % 4
+    values = (np.zeros_like(hidden), table, np.zeros_like(bias), labels, weights)
+    _, correct = masked_cross_entropy(*map(tf.constant, values), training=training)
+    assert float(correct) == (labels == 0).sum() == 6
+    # In bfloat16 equal logits are common: here those of a word piece and of its copy.
+    table[25:] = table[:25]
+    hidden = tf.cast(hidden, tf.bfloat16)
+    logits = tf.matmul(hidden, tf.cast(table, tf.bfloat16), transpose_b=True)
+    best = tf.cast(logits, tf.float32).numpy().argmax(1).astype(np.int32)
+    for labels, share in ((best, 1), (best + 25, 0)):
+        values = (table, np.zeros_like(bias), labels, weights)
+        _, correct = masked_cross_entropy(hidden, *map(tf.constant, values), training=training)
+        assert float(correct) == share * POSITIONS
+
+
 def test_in_bfloat16():
     hidden, table, bias, labels, weights = inputs()
     values = [tf.cast(hidden, tf.bfloat16), *map(tf.constant, (table, bias, labels, weights))]

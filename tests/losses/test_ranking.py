@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf import AdditiveMarginRankingLoss, gather_across_replicas
-from labse_tf.losses.ranking import token_fingerprint
+from labse_tf.losses.fingerprints import token_fingerprint
 
 
 def fingerprints(*keys):
@@ -86,6 +86,47 @@ def test_duplicates_are_no_negatives(same):
     assert float(unmasked[0]) > float(loss) + 0.1
 
 
+def test_a_pivot_is_no_negative_of_its_own_copy():
+    """(a, x), (y, a): the copy of a is nearest to a, but neither a negative nor a wrong answer."""
+    a, x, y = [[1.0, 0.0]], [[0.8, 0.6]], [[0.6, 0.8]]
+    source, target = tf.constant(a + y), tf.constant(x + a)
+    loss, negatives = AdditiveMarginRankingLoss()(
+        source, target, fingerprints(1, 3), fingerprints(2, 1)
+    )
+    assert (float(loss), float(negatives)) == (0.0, 0.0)
+    unmasked = AdditiveMarginRankingLoss(mask_duplicates=False)(source, target)
+    assert float(unmasked[0]) > 50
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sentences_that_belong_together(seed):
+    """Few sentences, so that each occurs often, on both sides and as a hard negative: by sets."""
+    rng = np.random.default_rng(seed)
+    count, kinds, s, m = 7, 12, 3.0, 0.2
+    vectors = rng.normal(size=[kinds, 4])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    x, y, z = (rng.integers(kinds, size=n) for n in (count, count, 9))
+    # Halves of fingerprints that are equal for different sentences are told apart by the others.
+    keys = [tf.constant(np.stack([side % 3, side], axis=1), tf.int32) for side in (x, y, z)]
+    expected, negatives = 0.0, 0
+    for i in range(count):
+        near = [n for n in range(count) if {x[i], y[i]} & {x[n], y[n]}]
+        known = {sentence for n in near for sentence in (x[n], y[n])}
+        others = [n for n in range(count) if n not in near]
+        hard = [n for n in z if n not in known]
+        negatives += len(others) + len(hard)
+        own = s * (vectors[x[i]] @ vectors[y[i]] - m)
+        to_y = s * vectors[x[i]] @ vectors[[*y[others], *hard]].T
+        to_x = s * vectors[y[i]] @ vectors[x[others]].T
+        expected += sum(np.log(np.exp([own, *to]).sum()) - own for to in (to_y, to_x))
+    assert 0 < negatives < count * (count - 1 + len(z)) - 10
+    embeddings = [tf.constant(vectors[side], tf.float32) for side in (x, y, z)]
+    loss = AdditiveMarginRankingLoss(m, s)
+    value, mean = loss(*embeddings[:2], *keys[:2], embeddings[2], keys[2])
+    assert float(value) == pytest.approx(expected / count, abs=1e-5)
+    assert float(mean) == pytest.approx(negatives / count)
+
+
 def test_fingerprints_are_equal_for_equal_sentences_alone():
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 500_000, [2000, 12]).astype(np.int32)
@@ -97,6 +138,15 @@ def test_fingerprints_are_equal_for_equal_sentences_alone():
     wide = np.pad(ids * mask, [[0, 0], [0, 8]], constant_values=77)
     wide_mask = np.pad(mask, [[0, 0], [0, 8]])
     np.testing.assert_array_equal(token_fingerprint(wide, wide_mask), fingerprints)
+    # Far wider than any encoder: beyond the table of multipliers.
+    for width in (1024, 1025, 3000):
+        wide = np.pad(ids * mask, [[0, 0], [0, width - 12]])
+        wide_mask = np.pad(mask, [[0, 0], [0, width - 12]])
+        np.testing.assert_array_equal(token_fingerprint(wide, wide_mask), fingerprints)
+    long = rng.integers(0, 500_000, [1, 2100]).astype(np.int32)
+    swapped = long[:, [*range(1024, 2048), *range(1024), *range(2048, 2100)]]
+    a, b = (token_fingerprint(x, np.ones_like(x)).numpy() for x in (long, swapped))
+    assert (a != b).all()
     # The same words in another order, or one more [PAD]-like id 0, are another sentence.
     a, b, c = token_fingerprint(
         tf.constant([[5, 7, 0], [7, 5, 0], [5, 7, 0]]),

@@ -389,6 +389,19 @@ def test_an_evaluation_in_bfloat16_is_this_models(plain, tatoeba, no_examples, t
         assert "weights computed in bfloat16 by labse_tf" in headings(file.read())["## Limitations"]
 
 
+def test_the_pages_that_need_no_hugging_face(plain, no_examples, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    arguments = plain.model, [plain.evaluation], Claims(**CLAIMS)
+    with pytest.raises(ImportError, match=r"--pages tf-hub kaggle"):
+        write_cards(*arguments, tmp_path / "card")
+    with pytest.raises(ValueError, match=r"`pages` \(=\['x'\]\) must be of"):
+        write_cards(*arguments, tmp_path / "card", pages=["x"])
+    paths = write_cards(*arguments, tmp_path / "card", pages=["tf-hub", "kaggle"])
+    kaggle = ["kaggle/model-metadata.json", "kaggle/release/model-instance-metadata.json"]
+    assert [os.path.relpath(path, tmp_path / "card") for path in paths] == [*PAGES[:2], *kaggle]
+    assert all(os.path.getsize(path) for path in paths)
+
+
 def test_the_program_tells_in_a_line(plain, tmp_path):
     process = fresh(
         "-m", "export.model_card", plain.model, "--evaluation", tmp_path / "absent.json",

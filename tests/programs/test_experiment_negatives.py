@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from labse_tf import AdditiveMarginRankingLoss
-from labse_tf.losses.ranking import token_fingerprint
+from labse_tf.losses.fingerprints import token_fingerprint
 from training.experiments.hard_negative_mining import hard_negatives as mine
 from training.experiments.replica_negatives import ReplicaNegativesLoss
 

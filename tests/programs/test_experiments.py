@@ -240,9 +240,10 @@ def test_what_is_refused(data, tmp_path, capsys):
         margin.main(["--pairs", str(tmp_path / "none"), "--workdir", str(tmp_path / "a")])
     with pytest.raises(ValueError, match=r"`seeds` \(=0\)"):
         margin.main(arguments(data, tmp_path / "a", "--seeds", "0"))
-    with pytest.raises(SystemExit):
-        margin.main(arguments(data, tmp_path / "a", "--margin", "0.1"))
-    assert "--margin is not yours to set" in capsys.readouterr().err
+    for name in ("--margin", "--patience", "--evaluate-every", "--hard-negatives"):
+        with pytest.raises(SystemExit):
+            margin.main(arguments(data, tmp_path / "a", name, "1"))
+        assert f"unrecognized arguments: {name}" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 

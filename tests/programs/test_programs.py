@@ -63,6 +63,18 @@ def line(tmp_path_factory):
     return out
 
 
+def test_a_language_without_pieces_is_named(tmp_path, capsys):
+    (tmp_path / "tha-eng.tsv").write_text("ab ab ab ฉัน\ta ab b b\n", encoding="utf-8")  # 25%
+    (tmp_path / "fra-eng.tsv").write_text("ab ab ab ab é\ta\n", encoding="utf-8")  # 20%
+    files = [str(tmp_path / name) for name in ("tha-eng.tsv", "fra-eng.tsv")]
+    preprocessor = labse_tf.Preprocessor(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "##b"])
+    vocabulary.print_use(preprocessor, files)
+    out, err = capsys.readouterr()
+    # Pieces: a b three times, [UNK]. Of the words one of four is unknown, of the pieces one of 7.
+    assert re.search(r"tha-eng.tsv +7.0 +1.75 +25.00%", out)
+    assert re.search(r"20% of the words are unknown in: tha-eng.tsv\.", err)
+
+
 def test_vocabulary_program(line):
     size = len((line["folder"] / "vocab.txt").read_text(encoding="utf-8").splitlines())
     assert f"{size:,} pieces" in line["vocabulary"]

@@ -174,6 +174,33 @@ def test_load_gives_equal_outputs_and_trains(release, model):
     assert len(gradients) == len(model.encoder.weights) and None not in gradients
 
 
+@pytest.mark.parametrize("limit", [None, 9])
+def test_it_holds_the_vocabulary_that_was_used(vocab_file, vocab_size, tmp_path, limit):
+    path = tmp_path / "vocab.txt"
+    shutil.copy(vocab_file, path)
+    preprocessor = labse_tf.Preprocessor(path, 20, max_word_bytes=limit)
+    encoder = make_model(vocab_file, vocab_size, num_layers=0).encoder
+    model = labse_tf.LaBSE(preprocessor, encoder)
+    path.write_text("\n".join(reversed(path.read_text(encoding="utf-8").split("\n")[:-1])))
+    model.save(tmp_path / "model")
+    long = "Tomssssss Tomsssssss"  # words of 9 and 10 bytes
+    expected = preprocessor([long])["input_word_ids"].numpy()
+    assert (preprocessor.unknown_id in expected) == (limit == 9)
+    (tmp_path / "model").rename(tmp_path / "moved")
+    loaded, served = labse_tf.load(tmp_path / "moved"), tf.saved_model.load(tmp_path / "moved")
+    assert loaded.preprocessor.max_word_bytes == limit
+    for found in (loaded.preprocessor([long]), served.preprocessor(tf.constant([long]))):
+        np.testing.assert_array_equal(found["input_word_ids"], expected)
+    np.testing.assert_array_equal(loaded.encode([long]), model.encode([long]))
+    np.testing.assert_allclose(served(tf.constant([long])), model.encode([long]), atol=2e-6)
+    # A release of before there was a choice has Google's limit.
+    config_file = tmp_path / "moved" / "assets" / "labse.json"
+    config = json.loads(config_file.read_text())
+    assert config.pop("max_word_bytes") == limit
+    config_file.write_text(json.dumps(config))
+    assert labse_tf.load(tmp_path / "moved").preprocessor.max_word_bytes == 100
+
+
 def test_an_existing_path_is_not_overwritten_unasked(
     model, release, vocab_file, vocab_size, tmp_path
 ):

@@ -1,5 +1,7 @@
 """Warm-up requests, read with TensorFlow Serving's own messages."""
 
+import errno
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,3 +65,21 @@ def test_sizes_that_make_no_sense(tmp_path, sizes):
     with pytest.raises(ValueError, match="batch_sizes"):
         write_warmup(tmp_path, sizes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """An OSError that names the file, also where TensorFlow says "out of range" (EFBIG)."""
+    for error, number in (
+        (tf.errors.OutOfRangeError, errno.EFBIG),
+        (tf.errors.ResourceExhaustedError, errno.ENOSPC),
+        (tf.errors.InternalError, errno.EIO),
+    ):
+
+        def write(self, record, error=error):
+            raise error(None, None, "no room")
+
+        monkeypatch.setattr(tf.io.TFRecordWriter, "write", write)
+        with pytest.raises(OSError, match="no room") as raised:
+            write_warmup(tmp_path)
+        assert raised.value.errno == number
+        assert raised.value.filename == str(tmp_path / WARMUP_FILE)

@@ -51,6 +51,8 @@ def test_cosine_and_directions_by_hand():
         "forward": ([[0, 0], [1, 0], [2, 0]], [0.6, 0.7, 0.4]),
         "backward": ([[1, 0], [0, 1], [1, 2]], [0.7, 0.5, 0.3]),
         "mutual": ([[1, 0]], [0.7]),
+        # By falling score: x1 y0 0.7 (twice), x0 y0 0.6, x0 y1 0.5, x2 y0 0.4, x1 y2 0.3.
+        "max": ([[1, 0], [0, 1]], [0.7, 0.5]),
     }
     for direction, (pairs, scores) in expected.items():
         got = found.pairs(direction)

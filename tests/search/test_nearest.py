@@ -109,6 +109,14 @@ def test_the_bound_holds(dim, precision):
         assert (exact - tile).max() > 0.2 * (bounds - tile).max()
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rows_in_float16(precision, small_tiles):
+    """As `labse encode --dtype float16` writes them."""
+    queries, candidates = (clustered(n, seed=n).astype(np.float16) for n in (60, 7000))
+    check(queries, candidates, 3, precision)
+    check(queries.astype(np.float32), candidates, 3, precision)
+
+
 def test_memory_maps(tmp_path, small_tiles):
     queries, candidates = clustered(60, seed=1), clustered(7000)
     np.save(tmp_path / "q.npy", queries)

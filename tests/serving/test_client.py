@@ -18,7 +18,7 @@ import pytest
 
 from labse_tf.commands.main import main
 from labse_tf.serving import client as client_module
-from labse_tf.serving import errors, grpc_transport, rest_transport
+from labse_tf.serving import errors, grpc_transport
 from labse_tf.serving.client import EmbeddingClient
 from labse_tf.serving.directory import add_version
 from tests.conftest import SENTENCES
@@ -120,7 +120,7 @@ def test_a_request_that_is_refused(server, way):
 @pytest.fixture
 def short_delays(monkeypatch):
     """Between attempts."""
-    for module in (client_module, grpc_transport, rest_transport):
+    for module in (client_module, grpc_transport):
         monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
         monkeypatch.setattr(module, "LONGEST_DELAY", 0.1)
 
@@ -368,6 +368,7 @@ def test_command_goes_on(server, model, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert server.models.answered - before == 1 + 2 + 50 - kept  # the width, two rows, the others
+    assert not (tmp_path / "rows.npy.unfinished.json").exists()
     np.testing.assert_allclose(np.load(output), model.encode(sentences), rtol=0, atol=1e-6)
 
 

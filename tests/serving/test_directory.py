@@ -51,6 +51,9 @@ def test_versions(release, tmp_path):
     sizes = [next(iter(r.request.inputs.values())).tensor_shape.dim[0].size for r in requests]
     assert sizes == [1, 4, 6, 1, 1]
     assert batching(tmp_path / "models" / "batching_parameters.txt") == ([1, 4, 6], 6)
+    compose = (tmp_path / "models" / "docker-compose.yml").read_text()
+    ports = re.findall(r'^ +- "(.+):(\d+):(\d+)"$', compose, re.M)
+    assert ports == [("127.0.0.1", port, port) for port in ("8500", "8501")]
 
     (tmp_path / "models" / "labse" / "7").mkdir()
     (tmp_path / "models" / "labse" / "notes").mkdir()

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from official.nlp.modeling.layers import text_layers
 
-from labse_tf.tokenization.preprocessing import Preprocessor, read_vocabulary
+from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.vocabulary_files import read_vocabulary
 
 SAMPLE = pathlib.Path(__file__).parents[2] / "training" / "sample"
 KEYS = {"input_word_ids", "input_mask", "input_type_ids"}
@@ -140,7 +141,7 @@ def make_sides(tmp_path_factory):
     def make(shifted, lower_case):
         tokens = make_vocabulary(shifted)
         path = write_vocabulary(folder / f"{shifted}.txt", tokens)
-        preprocessor = Preprocessor(path, seq_length=SEQ_LENGTH, lower_case=lower_case)
+        preprocessor = Preprocessor(path, SEQ_LENGTH, lower_case, max_word_bytes=100)
         return preprocessor, Reference(tokens, lower_case)
 
     return make
@@ -546,8 +547,9 @@ def test_special_tokens(make_sides, tmp_path):
     for shifted in (False, True):
         preprocessor, reference = make_sides(shifted, False)
         # The Hub's names, from the layer that google's preprocessors were exported with.
+        path = write_vocabulary(tmp_path / f"{shifted}.txt", preprocessor.tokens)
         hub = text_layers.BertTokenizer(
-            vocab_file=preprocessor.vocab_file, lower_case=False
+            vocab_file=str(path), lower_case=False
         ).get_special_tokens_dict()
         assert preprocessor.special_tokens == hub
         assert hub == dict(
@@ -589,6 +591,54 @@ def test_a_vocabulary_that_was_replaced_is_read_anew(tmp_path):
     after = Preprocessor(path, seq_length=5)
     assert after(["one two"])["input_word_ids"].numpy().tolist() == [[5, 2, 0, 6, 3]]
     assert before(["one two"])["input_word_ids"].numpy().tolist() == [[2, 5, 6, 3, 0]]
+
+
+def test_the_vocabulary_is_kept(tmp_path):
+    tokens = [*SPECIAL, "one", "two"]
+    path = write_vocabulary(tmp_path / "vocab.txt", tokens)
+    preprocessor = Preprocessor(path, 5, lower_case=True, max_word_bytes=4)
+    content = path.read_bytes()
+    path.unlink()
+    assert preprocessor.tokens == tokens and preprocessor.vocabulary == content
+    exported = preprocessor.reading_from(str(tmp_path / "asset.txt"))
+    other = preprocessor.with_tokens(["two", "one", *SPECIAL])
+    assert (tmp_path / "asset.txt").read_bytes() == content
+    for like in (exported, other):
+        assert (like.seq_length, like.lower_case, like.max_word_bytes) == (5, True, 4)
+    ids = [p(["ONE two"])["input_word_ids"].numpy().tolist()[0] for p in (exported, other)]
+    assert ids == [[2, 5, 6, 3, 0], [4, 1, 0, 5, 2]]
+    for wrong, said in (
+        (["a", *SPECIAL, "a"], "'a' stands twice"),
+        (["a\n", *SPECIAL], "Token 0 .* line end"),
+        ([*SPECIAL, ""], "Token 5 .* is empty"),
+        (SPECIAL[1:], r"lacks \[PAD\]"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Preprocessor(wrong)
+
+
+def test_a_byte_order_mark_is_no_token(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*SPECIAL, "\ufeff"]), encoding="utf-8-sig")
+    assert list(read_vocabulary(path)) == [*SPECIAL, "\ufeff"]
+    path.write_text("\n".join(["\ufeff", *SPECIAL]), encoding="utf-8")
+    assert list(read_vocabulary(path)) == ["\ufeff", *SPECIAL]  # it is one by itself
+
+
+def test_the_longest_word():
+    # 3 bytes a letter: 33 letters are 99 bytes. The kernel looks for the longest piece, "##かき".
+    tokens = [*SPECIAL, "か", "##か", "##き", "##かき", "[unused1]"]
+    preprocessor = Preprocessor(tokens, seq_length=512)
+    google = Preprocessor(tokens, seq_length=512, max_word_bytes=100)
+    fits, longer, long = "か" * 33, "か" * 34, "か" + "かき" * 5000
+    assert google.word_pieces([fits, longer]).to_list() == [[5] + [6] * 32, [1]]
+    assert preprocessor.word_pieces([fits, longer, long]).to_list() == [
+        [5] + [6] * 32,
+        [5] + [6] * 33,
+        [5] + [8] * 5000,
+    ]
+    with pytest.raises(ValueError, match=r"`max_word_bytes` \(=0\)"):
+        Preprocessor(tokens, max_word_bytes=0)
 
 
 def test_no_vocabulary_file(tmp_path):
@@ -654,7 +704,7 @@ def test_a_seq_length_without_room(make_sides, seq_length):
     preprocessor, _ = make_sides(True, False)
     pieces = preprocessor.tokenize(["the fox"])
     for call in (
-        lambda: Preprocessor(preprocessor.vocab_file, seq_length=seq_length),
+        lambda: Preprocessor(preprocessor.tokens, seq_length=seq_length),
         lambda: preprocessor.bert_pack_inputs([pieces], seq_length),
         lambda: preprocessor.pack([pieces.merge_dims(1, 2)], seq_length),
     ):

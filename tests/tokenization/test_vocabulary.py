@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -140,6 +141,21 @@ print(json.dumps(learn_vocabulary(languages, **{options})))
 def test_lower_case(languages):
     pieces = learn_vocabulary(languages, 800, lower_case=True)
     assert "tom" in pieces and not any(p != p.lower() for p in pieces[len(RESERVED) :])
+
+
+def test_a_script_without_spaces_has_pieces():
+    # A sentence is a word: of 50 letters, 150 bytes.
+    words = ["ありがとう", "こんにちは", "さようなら", "おはようご", "ざいますか"]
+    order = np.random.default_rng(0).integers(len(words), size=[60, 10])
+    pairs = [("".join(words[i] for i in row), "x") for row in order]
+    pieces = learn_vocabulary([pairs], 200)
+    assert sum(len(piece.removeprefix("##")) >= 5 for piece in pieces) > 5
+    sources = tf.constant([source for source, _ in pairs])
+    ids = Preprocessor(pieces).word_pieces(sources)
+    assert not (ids.values == 1).numpy().any() and ids.values.shape[0] < 60 * 20
+    short = [*pairs, *[("ありがとう", "x")] * 9]
+    letters = {c for piece in learn_vocabulary([short], 200, max_word_bytes=100) for c in piece}
+    assert letters - set("".join(RESERVED)) == set("#ありがとうx")
 
 
 def test_errors(languages, tmp_path, monkeypatch):

@@ -9,15 +9,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from labse_tf import EncoderConfig
+from labse_tf import EncoderConfig, Preprocessor
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
-from labse_tf.training.config import TrainingConfig
+from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.loop import train
+from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import settings_of
 
-CONFIG = TrainingConfig(
+CONFIG = FineTuningConfig(
     steps=12,
     batch_size=8,
     learning_rate=0.01,
@@ -82,23 +83,36 @@ def dataset(context, skip):
     return elements.shard(context.num_input_pipelines, context.input_pipeline_id)
 
 
+def make_model(vocab_file):
+    """What a TrainingState takes for a LaBSE."""
+    return types.SimpleNamespace(encoder=Encoder(), preprocessor=Preprocessor(vocab_file, 8))
+
+
 def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
     """Trains a new weight in the current strategy; returns it.
 
     `callback` is the class of one, made of the state, the configuration and the stage.
     """
-    encoder = Encoder()
-    preprocessor = types.SimpleNamespace(vocab_file=vocab_file, seq_length=8, lower_case=False)
-    model = types.SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
-    for stage in config.parsed_stages:
-        optimizer = AdamW(config.schedule(stage), config.weight_decay)
-        optimizer.build(encoder.trainable_weights)
-        task = Task(encoder, figures or {})
-        task.compile(optimizer)
-        directory = stage.directory(workdir)
-        state = TrainingState(
-            directory, model, optimizer, settings_of(config), config.keep_checkpoints
-        )
-        callbacks = [callback(state, config, stage)] if callback else []
-        train(task, config, stage, state, dataset, unit="rows", callbacks=callbacks)
+    model = make_model(vocab_file)
+    encoder = model.encoder
+    with Preemption(tf.distribute.get_strategy()) as preemption:
+        for stage in config.parsed_stages:
+            optimizer = AdamW(config.schedule(stage), config.weight_decay, config.ema_decay)
+            optimizer.build(encoder.trainable_weights)
+            task = Task(encoder, figures or {})
+            task.compile(optimizer)
+            directory = stage.directory(workdir)
+            state = TrainingState(
+                directory, model, optimizer, settings_of(config), config.keep_checkpoints
+            )
+            train(
+                task,
+                config,
+                stage,
+                state,
+                dataset,
+                unit="rows",
+                preemption=preemption,
+                callbacks=[callback(state, config, stage)] if callback else [],
+            )
     return float(encoder.weight.numpy())

@@ -49,9 +49,9 @@ def global_batches(steps=STEPS, hard_negatives=0):
         yield source, target, negative
 
 
-def make_dual_encoder(clip_norm=0.5, num_layers=1, **options):
+def make_dual_encoder(clip_norm=0.5, num_layers=1, dropout=0.0, **options):
     """The same weights at every call; the clipping bites (the gradient's norm is above 10)."""
-    encoder = Encoder(dataclasses.replace(CONFIG, num_layers=num_layers))
+    encoder = Encoder(dataclasses.replace(CONFIG, num_layers=num_layers, dropout=dropout))
     rng = np.random.default_rng(5)
     for weight in encoder.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))

@@ -40,6 +40,12 @@ def test_a_step_that_is_not_finite(figures, said, vocab_file, tmp_path):
         (tmp_path / "not-finite-step-6.npz").unlink()
 
 
+def test_what_cannot_be_written_does_not_hide_the_step(vocab_file, tmp_path):
+    (tmp_path / "not-finite-step-6.npz").mkdir()
+    with pytest.raises(FloatingPointError, match=r"step 6 is nan.*could not be written: "):
+        one_weight.run(tmp_path, vocab_file, figures={6: {"loss": nan}})
+
+
 FIGURES = {step: {"loss": float(step)} for step in range(1, 6)}
 FIVE_STEPS = dataclasses.replace(one_weight.CONFIG, steps=5)
 

@@ -44,8 +44,6 @@ def test_fine_tuning(field, value):
         ("max_predictions", -1, r"`max_predictions` \(=-1\)"),
         ("logits_mb", 0, r"`logits_mb` \(=0\)"),
         ("evaluate_every", 0, r"`evaluate_every` \(=0\)"),
-        ("row_sparse", True, r"`row_sparse` \(=True\)"),
-        ("ema_decay", 0.9, r"`ema_decay` \(=0.9\)"),
         ("stages", "2:50%,3:50%", "must be a multiple of the one before"),
         ("stages", "0:50%,3:50%", "must be a multiple of the one before"),
         ("warmup_steps", 4, r"`warmup_steps` \(=4\) must be below the steps of every stage \(=4\)"),
@@ -54,6 +52,15 @@ def test_fine_tuning(field, value):
 def test_pretraining(field, value, said):
     with pytest.raises(ValueError, match=said):
         dataclasses.replace(PRETRAINING, **{field: value})
+
+
+def test_rows_are_updated_where_shapes_may_change():
+    assert FINE_TUNING.updates_rows
+    static = dataclasses.replace(FINE_TUNING, static_width=True)
+    assert not static.updates_rows
+    assert not dataclasses.replace(FINE_TUNING, row_sparse=False).updates_rows
+    with pytest.raises(ValueError, match=r"`row_sparse` \(=True\) .* `static_width` \(=True\)"):
+        dataclasses.replace(static, row_sparse=True)
 
 
 def test_the_learning_rate_of_a_stage():

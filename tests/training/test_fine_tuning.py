@@ -3,17 +3,20 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import labse_tf
+from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.training.callbacks import Reports
-from labse_tf.training.fine_tuning import fine_tune
+from labse_tf.training.fine_tuning import fine_tune, make_loss
 from labse_tf.training.run_directory import load_run
 from tests.training.logs import read_logs
 from tests.training.runs import CONFIG, assert_same, checkpoints, embed, weights, write_pairs
+from training.experiments.replica_negatives import ReplicaNegativesLoss
 
 
 def test_it_learns(vocab_file, vocab_size, pairs, tmp_path, capfd):
@@ -101,6 +104,33 @@ def test_fewer_pairs_than_a_batch(new_model, tmp_path):
     assert settings["batch_size"] == 4
 
 
+def test_one_path_and_a_loss_of_its_own(new_model, pairs, tmp_path):
+    """A path needs no list around it; a loss is taken as it is, and its options are the run's."""
+    config = dataclasses.replace(CONFIG, steps=0)
+    loss = AdditiveMarginRankingLoss(0.1, 10.0, mask_duplicates=False)
+    fine_tune(new_model(0), Path(pairs), config, tmp_path / "a", held_out=pairs, loss=loss)
+    settings = json.loads((tmp_path / "a" / "config.json").read_text())["settings"]
+    assert settings["pairs"] == settings["held_out"] == [os.path.abspath(pairs)]
+    assert {name: settings[name] for name in loss.get_config()} == loss.get_config()
+    # The same run, its options in the configuration.
+    config = dataclasses.replace(config, margin=0.1, mask_duplicates=False)
+    fine_tune(new_model(0), [pairs], config, tmp_path / "a", held_out=[pairs])
+    with pytest.raises(ValueError, match=r"`margin` .* \(=0.2\) is not that of the loss \(=0.1\)"):
+        other = dataclasses.replace(config, margin=0.2)
+        fine_tune(new_model(0), [pairs], other, tmp_path / "b", loss=loss)
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_loss_of_a_configuration():
+    config = dataclasses.replace(CONFIG, margin=0.1, bidirectional=False, mask_duplicates=False)
+    expected = AdditiveMarginRankingLoss(0.1, CONFIG.scale, False, False).get_config()
+    loss = make_loss(ReplicaNegativesLoss, config)
+    assert type(loss) is ReplicaNegativesLoss and loss.get_config() == expected
+    assert make_loss(AdditiveMarginRankingLoss, CONFIG).get_config() == {
+        **expected, "margin": 0.3, "bidirectional": True, "mask_duplicates": True
+    }  # fmt: skip
+
+
 def test_stages(new_model, pairs, finished, tmp_path):
     """Each begins as the last one ended, and goes on with the data where that one ended."""
     config = dataclasses.replace(CONFIG, stages="0:50%,2:50%")
@@ -126,18 +156,25 @@ def test_stages(new_model, pairs, finished, tmp_path):
 
 
 def test_moving_averages_are_the_result(new_model, pairs, tmp_path):
-    """The average of what a run without one goes through, from the first weights on."""
+    """The average of what a run without one goes through, from the first weights on.
+
+    Also in the middle of the run, of words that did not occur in its last steps.
+    """
     expected = [w.astype(np.float64) for w in weights(new_model())]
     config = dataclasses.replace(CONFIG, weight_decay=0.0)
     steps = dataclasses.replace(config, checkpoint_every=1, keep_checkpoints=20)
     plain = fine_tune(new_model(), [pairs], steps, tmp_path / "plain")
+    of_step = {}
     for step in range(1, 13):
         now = weights(load_run(tmp_path / "plain", step))
         expected = [0.8 * e + 0.2 * w for e, w in zip(expected, now, strict=True)]
+        of_step[step] = expected
     averaged = fine_tune(
         new_model(), [pairs], dataclasses.replace(config, ema_decay=0.8), tmp_path / "run"
     )
     for a, b in zip(weights(averaged), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for a, b in zip(weights(load_run(tmp_path / "run", 8)), of_step[8], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert_same(load_run(tmp_path / "run"), averaged)
     assert max(np.abs(a - b).max() for a, b in zip(weights(averaged), weights(plain))) > 1e-3

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from labse_tf.release.saved_model import read_weights
 from labse_tf.training.fine_tuning import fine_tune
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.run_directory import load_run
@@ -16,7 +17,8 @@ from tests.training.runs import CONFIG, assert_same, checkpoints, weights, write
 def test_p_at_1_by_hand(new_model, tmp_path):
     model = new_model()
     few = write_pairs(tmp_path / "few.tsv", 20, seed=5)
-    others = write_pairs(tmp_path / "others.tsv", 10, seed=6)
+    (tmp_path / "other").mkdir()
+    others = write_pairs(tmp_path / "other" / "few.tsv", 10, seed=6)  # another one of its name
     state = types.SimpleNamespace(step=0)
     callback = HeldOutPairs(model, [few, others], state, CONFIG, parse_stages("", 1)[0])
     accuracies = []
@@ -30,7 +32,7 @@ def test_p_at_1_by_hand(new_model, tmp_path):
 
 
 def test_the_end_of_patience(new_model, pairs, tmp_path, monkeypatch, capfd):
-    """When P@1 does not rise for 2 measurements, the best one is kept."""
+    """When P@1 does not rise for 2 measurements, the best one is kept: its moving average."""
     model = new_model()
     found = [0.25, 0.5, 0.5, 0.4, 0.9]
     best = {}
@@ -41,7 +43,7 @@ def test_the_end_of_patience(new_model, pairs, tmp_path, monkeypatch, capfd):
         return found.pop(0)
 
     monkeypatch.setattr(HeldOutPairs, "measure", measure)
-    config = dataclasses.replace(CONFIG, evaluate_every=2, patience=2)
+    config = dataclasses.replace(CONFIG, evaluate_every=2, patience=2, ema_decay=0.5)
     fine_tune(model, [pairs], config, tmp_path / "run", held_out=[pairs])
     assert found == [0.9]  # ended after the measurement of step 8
     assert checkpoints(tmp_path / "run") == [0, 4, 8]
@@ -51,6 +53,11 @@ def test_the_end_of_patience(new_model, pairs, tmp_path, monkeypatch, capfd):
     for a, b in zip(weights(model), best["weights"], strict=True):
         np.testing.assert_array_equal(a, b)
     assert_same(load_run(tmp_path / "run"), model)
+    # Not the weights of that step, which are in its checkpoint.
+    trained = new_model()
+    read_weights(str(tmp_path / "run" / "checkpoints" / "ckpt-4"), encoder=trained.encoder)
+    moved = zip(weights(trained), weights(model), strict=True)
+    assert max(np.abs(a - b).max() for a, b in moved) > 1e-3
     again = new_model()
     fine_tune(again, [pairs], config, tmp_path / "run", held_out=[pairs])
     assert_same(again, model)

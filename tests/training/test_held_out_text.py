@@ -55,6 +55,24 @@ def test_by_hand(model, tmp_path):
     assert evaluation(says_tom(model)) == figures
 
 
+def test_it_is_traced_once(model, tmp_path, monkeypatch):
+    """Also with batches of several sizes, of all languages, while the model learns."""
+    traced = []
+    sums = Pretrainer.sums
+    monkeypatch.setattr(Pretrainer, "sums", lambda *given: traced.append(1) or sums(*given))
+    (tmp_path / "deu-eng.tsv").write_text("Tom Tom Tom\tthe the the\n" * 200)
+    (tmp_path / "eng.txt").write_text("Tom the\n" * 60)
+    files = [tmp_path / "deu-eng.tsv", tmp_path / "eng.txt"]
+    evaluation = MaskedEvaluation(files, model.preprocessor, Masking(model.preprocessor, 0.3))
+    pretrainer = says_tom(model)
+    evaluation(pretrainer)
+    first = len(traced)
+    for _ in range(2):
+        pretrainer.head.bias.assign_add(tf.ones([17]))
+        evaluation(pretrainer)
+    assert len(traced) == first <= 2
+
+
 def test_what_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="No held-out files"):
         MaskedEvaluation([], model.preprocessor, Masking(model.preprocessor))

@@ -65,7 +65,7 @@ def dataset(batches):
 
 def trained(strategy, num_layers=1):
     with strategy.scope():
-        model = make_pretrainer(num_layers=num_layers)
+        model = make_pretrainer(num_layers=num_layers, dropout=0.2)
     history = model.fit(dataset(list(global_batches())), verbose=0).history
     return history, weights_of(model)
 
@@ -139,7 +139,7 @@ def test_pooler_stays():
     assert same == {"pooler/kernel:0", "pooler/bias:0"}
 
 
-def test_dropout_is_of_step_and_replica(mirrored):
+def test_dropout_is_of_seed_and_step():
     (batch,) = global_batches(1)
     losses = {}
     for seed, step in ((0, 0), (0, 0), (0, 1), (1, 0)):
@@ -149,11 +149,6 @@ def test_dropout_is_of_step_and_replica(mirrored):
         loss = float(model.sums(batch, training=True, seed=model._step_seed())[0])
         assert losses.setdefault((seed, step), loss) == loss
     assert len(set(losses.values())) == 3
-    with mirrored(2).scope():
-        model = make_pretrainer()
-    seeds = mirrored(2).run(tf.function(model._step_seed))
-    first, second = mirrored(2).experimental_local_results(seeds)
-    assert first.numpy().tolist() != second.numpy().tolist()
 
 
 def test_compiles_with_xla():

@@ -20,6 +20,7 @@ from labse_tf.training.pretraining import pretrain
 from labse_tf.training.run_directory import load_run
 from tests.training.pretraining_runs import CONFIG, ReadOnce, make_model, read_head, write_pairs
 from tests.training.runs import assert_same, checkpoints, weights
+from tests.training.signals import terminate, terminate_in_step
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +115,11 @@ def test_stages_begin_as_the_last_one_ended(whole):
 
 def test_interrupted_in_any_stage(read_once, whole, new_model, pairs, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    for step, stages in ((2, ["stage-1"]), (4, ["stage-1", "stage-2"])):  # the 2nd, and the 2 + 4th
-        asked = []
-
-        def ask(self, asked=asked, step=step):
-            asked.append(1)
-            return len(asked) == step
-
-        with monkeypatch.context() as patch:
-            patch.setattr("labse_tf.training.preemption.Preemption.asked", ask)
-            with pytest.raises(Preempted):
-                pretrain(new_model(), [pairs], [pairs], CONFIG, run)
+    # In the 2nd step; the 4th, a stage's last; and the 6th, the 2nd since the run went on.
+    for step, stages in ((2, ["stage-1"]), (2, ["stage-1"]), (2, ["stage-1", "stage-2"])):
+        with monkeypatch.context() as patch, pytest.raises(Preempted):
+            terminate_in_step(patch, step)
+            pretrain(new_model(), [pairs], [pairs], CONFIG, run)
         assert sorted(os.listdir(run)) == stages
     resumed = pretrain(new_model(), [pairs], [pairs], CONFIG, run)
     assert_same(resumed, whole[1], atol=1e-6)
@@ -132,6 +127,15 @@ def test_interrupted_in_any_stage(read_once, whole, new_model, pairs, tmp_path, 
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert_same(pretrain(new_model(), [pairs], [pairs], CONFIG, run), resumed)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_sigterm_while_files_are_read(new_model, pairs, tmp_path, monkeypatch):
+    """One handler for the whole call: also before the run's directory is made."""
+    for reader in ("MaskedEvaluation", "read_masked"):
+        with monkeypatch.context() as patch, pytest.raises(Preempted):
+            patch.setattr(pretraining, reader, lambda *_, **options: terminate())
+            pretrain(new_model(), [pairs], [pairs], CONFIG, tmp_path / "run", held_out=[pairs])
+    assert not (tmp_path / "run").exists()
 
 
 def test_under_two_replicas(new_model, pairs, tmp_path, mirrored):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from tests.training import one_weight
 from tests.training.replicas import (
     GLOBAL_BATCH,
     ONE_DEVICE,
@@ -23,8 +24,9 @@ trained_on_one_device = functools.cache(functools.partial(trained, ONE_DEVICE))
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_loss_and_every_gradient(replicas, mirrored):
-    loss, negatives, gradients = loss_and_gradients()
-    loss_n, negatives_n, gradients_n = loss_and_gradients(mirrored(replicas))
+    """With dropout: the masks are those of the rows of the global batch."""
+    loss, negatives, gradients = loss_and_gradients(dropout=0.3)
+    loss_n, negatives_n, gradients_n = loss_and_gradients(mirrored(replicas), dropout=0.3)
     assert loss == pytest.approx(loss_n, abs=1e-5)
     # 8 pairs, of which two do not count against each other: (6 * 7 + 2 * 6) / 8.
     assert negatives == negatives_n == 6.75
@@ -159,3 +161,13 @@ def test_two_workers_end_at_the_same_step(two_workers):
     assert [output["preempted"] for output in outputs] == [5, 5]
     assert checkpoints(folder / "asked-0") == [0, 4, 5]
     assert not (folder / "asked-1").exists()
+
+
+def test_each_worker_writes_its_part_of_a_step_that_is_not_finite(two_workers):
+    folder = two_workers[0] / "not-finite"
+    found = []
+    for worker in range(2):
+        with np.load(folder / f"not-finite-step-2-worker-{worker}.npz") as written:
+            found.append(written["0/ids"].ravel())
+    np.testing.assert_array_equal(np.concatenate(found), one_weight.IDS[1])
+    assert checkpoints(folder) == [0]

@@ -36,6 +36,8 @@ from training.experiments.report import check_plotting, write_report
 from training.experiments.runs import Measuring, Run
 
 ENCODER = labse_tf.EncoderConfig.small(vocab_size=16_000)
+# What the experiments have nothing for: held-out pairs, and files with further columns.
+_WITHOUT = ("evaluate_every", "patience", "hard_negatives")
 TRAINING = FineTuningConfig(
     steps=1000,
     batch_size=256,
@@ -62,7 +64,7 @@ class Comparison:
         options: a dataclass, the experiment's own flags; `replicas`, if it is among them, is the
             number of logical CPU devices.
         training: the defaults of the flags of FineTuningConfig.
-        fixed: fields of it that the experiment sets itself.
+        fixed: fields of it that the experiment sets itself: they have no flags.
 
     Attributes:
         options: an instance of that dataclass, as given.
@@ -92,18 +94,21 @@ class Comparison:
             epilog="On 2 CPU cores expect 10 to 20 minutes for every 1,000 steps of 256 pairs, for "
             "each run and each seed. WORKDIR/report has the table, the plot and all figures. "
             "Interrupt it when you like: started again with the same flags, it goes on.",
+            allow_abbrev=False,  # --margin, which is fixed, is not --margins
         )
         parser.add_argument("--pairs", required=True, help="directory of <code>-eng.tsv.gz")
         parser.add_argument("--workdir", required=True, help="directory of the experiment")
         add_flags(parser.add_argument_group("what is compared"), options)
         add_flags(parser.add_argument_group("data"), Data)
-        add_flags(parser.add_argument_group("training"), FineTuningConfig, preset=training)
+        add_flags(
+            parser.add_argument_group("training"),
+            FineTuningConfig,
+            preset=training,
+            without=[*_WITHOUT, *fixed],
+        )
         add_flags(parser.add_argument_group("encoder"), labse_tf.EncoderConfig, preset=ENCODER)
         flags = parser.parse_args(arguments)
         given = from_flags(flags, FineTuningConfig)
-        for name in fixed:
-            if name in given:
-                parser.error(f"--{name.replace('_', '-')} is not yours to set in this experiment")
         check_plotting()
         self.options = options(**from_flags(flags, options))
         self.training = dataclasses.replace(training, **given)

@@ -20,7 +20,7 @@ from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.training.callbacks import say
 from labse_tf.training.config import FineTuningConfig
-from labse_tf.training.fine_tuning import fine_tune
+from labse_tf.training.fine_tuning import Loss, fine_tune
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Run:
     training: FineTuningConfig
     start: Callable[[int], LaBSE] | None = None
     pairs: Callable[[int], Sequence[str]] | None = None
-    loss: type[AdditiveMarginRankingLoss] = AdditiveMarginRankingLoss
+    loss: Loss = AdditiveMarginRankingLoss
     line: str = ""
     x: float | None = None
 

@@ -1,9 +1,10 @@
 """SentEval's protocols: logistic regression whose regularisation is chosen by grid search.
 
 As https://github.com/facebookresearch/SentEval (senteval/tools/validation.py): the same strengths,
-folds and seed, and the choice by accuracies in percent rounded to two digits, the first of equal
-ones. The solver is another, since scikit-learn's default has changed since: Newton's method, with a
-tolerance so small that accuracies do not depend on it.
+seed and folds (of rows in SentEval's order, see `senteval.in_order`), and the choice by accuracies
+in percent rounded to two digits, the first of equal ones. The solver is another, since
+scikit-learn's default has changed since: Newton's method, with a tolerance so small that accuracies
+do not depend on it.
 """
 
 from __future__ import annotations

@@ -30,10 +30,15 @@ class Mining:
     split of the same pair where there is one (`de-en.training.*` for `de-en.test.*`), else on all
     other pairs together.
 
+    A text that stands on several lines of a side is mined once, and its pairs are no candidates,
+    since its line cannot be told, but right ones count as not found: LASER's rule (tasks/bucc and
+    `--unify` of source/mine_bitexts.py).
+
     Args:
         margins: "absolute" for the cosine, "ratio", "distance"; see
             `labse_tf.search.margins.align`.
-        directions: "forward", "backward", "mutual"; see `labse_tf.search.margins.Alignment.pairs`.
+        directions: "forward", "backward", "mutual", "max" (LASER's); see
+            `labse_tf.search.margins.Alignment.pairs`.
         k: neighbours of the margin.
     """
 
@@ -64,14 +69,10 @@ class Mining:
         for name, of_set in ranked.items():
             for how, own in of_set.items():
                 part = f"{name}, {how}"
-                threshold, best = own.best()
-                found = {"best F1": best, "best threshold": threshold}
-                if others := [ranked[other][how] for other in _tuned_on(name, list(ranked))]:
-                    threshold = Ranked.together(others).best()[0]
-                    metrics.add(part, {**own.at(threshold), "threshold": threshold, **found})
-                else:
-                    metrics.add(part, found)
-                metrics.observer.on_curve(part, own.curve())
+                others = [ranked[other][how] for other in _tuned_on(name, list(ranked))]
+                with metrics.observer.part(part):
+                    metrics.add(part, _measured(own, others))
+                    metrics.observer.on_curve(part, own.curve())
         return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> dict[str, tuple[str, str, str]]:
@@ -83,16 +84,40 @@ class Mining:
         return find_sets(data_dir)
 
     def _rank(self, embed: Embed, name: str, pairs: MiningSet) -> dict[str, Ranked]:
-        x, y = embed.unit(pairs.sources, name), embed.unit(pairs.targets, name)
+        rows, once = zip(_unique(pairs.sources), _unique(pairs.targets))
+        x = embed.unit([pairs.sources[row] for row in rows[0]], name)
+        y = embed.unit([pairs.targets[row] for row in rows[1]], name)
         result = {}
         for margin in self.margins:
             aligned = align(x, y, margin=margin, k=self.k)
             for direction in self.directions:
                 candidates, scores = aligned.pairs(direction)
+                kept = once[0][candidates[:, 0]] & once[1][candidates[:, 1]]
+                candidates, scores = candidates[kept], scores[kept]
+                candidates = np.stack([of[c] for of, c in zip(rows, candidates.T)], axis=1)
                 right = np.array([tuple(pair) in pairs.gold for pair in candidates.tolist()], bool)
                 label = "cosine" if margin == "absolute" else margin
                 result[f"{label}, {direction}"] = Ranked(scores, right, len(pairs.gold))
         return result
+
+
+def _unique(sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each text, in their order, its first row (int64), and whether it has no other (bool)."""
+    rows: dict[str, list[int]] = {}
+    for row, sentence in enumerate(sentences):
+        rows.setdefault(sentence.strip(), []).append(row)
+    first = np.array([of_text[0] for of_text in rows.values()])
+    return first, np.array([len(of_text) == 1 for of_text in rows.values()])
+
+
+def _measured(own: Ranked, others: list[Ranked]) -> dict[str, float]:
+    """The metrics of a set, with a threshold that was chosen on others, if there are any."""
+    threshold, best = own.best()
+    found = {"best F1": best, "best threshold": threshold}
+    if not others:
+        return found
+    threshold = Ranked.together(others).best()[0]
+    return {**own.at(threshold), "threshold": threshold, **found}
 
 
 def _tuned_on(name: str, names: list[str]) -> list[str]:
@@ -128,7 +153,13 @@ class Ranked:
         return self._of(int(count))
 
     def best(self) -> tuple[float, float]:
-        """The threshold of the largest F1, midway to the next score, and that F1."""
+        """The threshold of the largest F1, midway to the next score, and that F1.
+
+        Raises:
+            ValueError: there is no candidate, as when no two rows are each other's best partner.
+        """
+        if not len(self.scores):
+            raise ValueError("There are no candidates, so there is no threshold.")
         found = np.cumsum(self.right)
         f1 = 2 * found / (np.arange(1, len(found) + 1) + self.gold)
         # Candidates of equal score are found together or not at all.

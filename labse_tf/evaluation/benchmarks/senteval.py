@@ -58,7 +58,7 @@ class SentEval:
         for task in metrics.observer.progress(self.tasks):
             with metrics.observer.part(task):
                 splits = {
-                    name: _features(embed, task, examples)
+                    name: _features(embed, task, in_order(examples))
                     for name, examples in read_task(directory, task, metrics.observer).items()
                 }
                 metrics.add(task, self._measure(classification, splits, task))
@@ -90,10 +90,23 @@ class SentEval:
             labels = splits["test"][1]
             accuracy = np.mean(found == labels)
             if task == "MRPC":
-                both = np.sum((found == 1) & (labels == 1))
-                f1 = 2 * both / (np.sum(found == 1) + np.sum(labels == 1))
+                f1 = _f1(found, labels)
                 return {"accuracy": accuracy, "F1": f1, "validation accuracy": validation}
         return {"accuracy": accuracy, "validation accuracy": validation}
+
+
+def in_order(examples: Examples) -> Examples:
+    """Examples as SentEval sorts them, on which its folds depend: by words, then by label."""
+    words = [[len(sentence.split()) for sentence in side] for side in examples.sentences]
+    order = np.lexsort((examples.labels, *reversed(words)))  # by the last first; stable
+    sides = tuple([side[row] for row in order] for side in examples.sentences)
+    return Examples(sides, examples.labels[order])
+
+
+def _f1(found: np.ndarray, labels: np.ndarray) -> float:
+    """F1 of class 1; 0, as in scikit-learn, if neither has any."""
+    both = np.sum((found == 1) & (labels == 1))
+    return 2 * both / max(1, np.sum(found == 1) + np.sum(labels == 1))
 
 
 def _features(embed: Embed, task: str, examples: Examples) -> tuple[np.ndarray, np.ndarray]:

@@ -110,7 +110,7 @@ def _latin_lines(path: str) -> list[str]:
     with open(path, "rb") as file:
         text = file.read()
     try:
-        decoded = text.decode("utf-8")
+        decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError:
         decoded = text.decode("latin-1")
     return [line.rstrip("\r") for line in decoded.removesuffix("\n").split("\n") if line.strip()]

@@ -1,0 +1,154 @@
+"""EmbeddingClient where a server refuses, loads or is busy: with a transport that does as told."""
+
+import itertools
+import json
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from labse_tf.commands.main import main
+from labse_tf.serving import client as client_module
+from labse_tf.serving import errors
+from labse_tf.serving.client import EmbeddingClient
+from labse_tf.serving.transports import Failure, Version
+from tests.running import run
+
+
+class Transport:
+    """Answers a sentence with the first of its bytes and the version; `tells` it as gRPC does."""
+
+    def __init__(self, newest=1, tells=True):
+        self.newest, self.tells = newest, tells
+        self.asked, self.failures, self.states = [], {}, None
+
+    def predict(self, batch, version):
+        self.asked.append(version)
+        for sentence in batch:
+            if failure := self.failures.get(sentence):
+                raise failure
+        ran = self.newest if version is None else version
+        rows = [[sentence[0] if sentence else 0, 1 + ran / 1000] for sentence in batch]
+        return np.array(rows, np.float32), ran if self.tells else None
+
+    def versions(self):
+        if self.states is None:
+            raise Failure("PERMISSION_DENIED", "403 Forbidden")
+        return [Version(self.newest, next(self.states), "")]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def transport(monkeypatch):
+    transport = Transport()
+    monkeypatch.setattr(client_module, "Rest", lambda *_, **__: transport)
+    monkeypatch.setattr(client_module, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(client_module, "LONGEST_DELAY", 0.002)
+    return transport
+
+
+def make(**options):
+    return EmbeddingClient("http://localhost:1", batch_size=1, **options)
+
+
+def test_the_version_of_the_first_answer_stays_where_the_status_is_refused(transport):
+    rows = (client := make()).stream(list("abcdef"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = [next(rows)]
+        transport.newest = 2
+        found = np.concatenate([*found, *rows])
+    assert transport.asked == [None, 1, 1, 1, 1, 1] and client.version == 1
+    np.testing.assert_array_equal(found[:, 1], np.full(6, 1.001, np.float32))
+
+
+def test_where_no_version_is_told_a_warning_says_so_once(transport):
+    transport.tells = False
+    with pytest.warns(UserWarning, match=r"does not tell .*give `version`") as caught:
+        client = make()
+        client.encode(list("ab"))
+        client.encode(list("cd"))
+    assert len(caught) == 1 and client.version is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(version=3).encode(list("ab"))
+    assert transport.asked[-2:] == [3, 3]
+
+
+def test_a_model_that_loads_for_long_is_waited_for(transport):
+    transport.states = itertools.chain(["LOADING"] * 61, itertools.repeat("AVAILABLE"))
+    client = make(retries=1)
+    assert client.encode(["a"]).shape == (1, 2)
+    assert client.version == 1 and transport.asked == [1]
+    for options in ({"load_timeout": 0}, {"retries": 0}):
+        transport.states = itertools.repeat("LOADING")
+        with pytest.raises(errors.ModelLoading):
+            make(**options).encode(["a"])
+
+
+def test_an_error_does_not_wait_for_requests_that_are_repeated(transport, monkeypatch):
+    monkeypatch.setattr(client_module, "FIRST_DELAY", 60)
+    monkeypatch.setattr(client_module, "LONGEST_DELAY", 60)
+    transport.states = itertools.repeat("AVAILABLE")
+    transport.failures = {
+        b"slow": Failure("UNAVAILABLE", "the queue is full"),
+        b"bad": Failure("INVALID_ARGUMENT", "no"),
+    }
+    before, begun = set(threading.enumerate()), time.monotonic()
+    with pytest.raises(errors.RequestRefused):
+        make().encode(["slow", "good", "bad"])
+    for thread in set(threading.enumerate()) - before:  # nor does the end of the process
+        thread.join(10)
+        assert not thread.is_alive()
+    assert time.monotonic() - begun < 10
+
+
+def test_rows_before_an_error_are_given(transport):
+    transport.states = itertools.repeat("AVAILABLE")
+    transport.failures = {b"bad": Failure("INVALID_ARGUMENT", "no")}
+    rows, found = make(connections=1).stream(["good", "good", "bad"]), []
+    with pytest.raises(errors.RequestRefused):
+        found.extend(rows)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "attempts"),
+    [
+        ("Received message larger than max (5000000 vs. 4194304)", errors.RequestRefused, 1),
+        ("OOM when allocating tensor with shape[32,128]", errors.RequestRefused, 1),
+        ("429 Too Many Requests", errors.QueueFull, 3),
+    ],
+)
+def test_what_is_exhausted(transport, message, error, attempts):
+    transport.failures = {b"a": Failure("RESOURCE_EXHAUSTED", message)}
+    with pytest.raises(error) as caught:
+        make(version=1, retries=2).encode(["a"])
+    assert message in str(caught.value) and len(transport.asked) == attempts
+    assert ("too large" in str(caught.value)) == (attempts == 1)
+
+
+def test_a_run_goes_on_with_its_version(transport, tmp_path):
+    text, output = tmp_path / "text.txt", tmp_path / "rows.npy"
+    record = tmp_path / "rows.npy.unfinished.json"
+    arguments = ["client", "http://localhost:1", f"@{text}", "--output", output]
+    transport.states = itertools.repeat("AVAILABLE")
+    text.write_bytes(b"a\nb\n\xff\n")
+    broken = run(main, *arguments, "--batch-size", 1, "--connections", 1)
+    assert broken.returncode == 2 and json.loads(record.read_text()) == {
+        "model": "labse", "version": 1
+    }  # fmt: skip
+    text.write_bytes(b"a\nb\nc\nd\n")
+    transport.newest, transport.asked = 2, []
+    other = run(main, *arguments, "--resume", "--version", 2)
+    assert other.returncode == 2 and not transport.asked
+    assert "its rows are of model 'labse' version 1, not of 'labse' version 2" in other.stderr
+    resumed = run(main, *arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert set(transport.asked) == {1}
+    np.testing.assert_allclose(np.load(output)[:, 0], list(b"abcd"))
+    assert not record.exists()
