@@ -1,6 +1,5 @@
 """TF-Hub's LaBSE, written by the Model Garden's own code: the same numbers here."""
 
-import gc
 import http.server
 import os
 import subprocess
@@ -146,7 +145,8 @@ def test_a_model_without_its_parts(config, vocab_file, hub_model, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"vocab.*txt"):
         labse_tf.load(broken("vocabulary", "rm assets/*"))
     model = labse_tf.load(tmp_path / "vocabulary", vocab_file=vocab_file)
-    assert model.preprocessor.vocab_file == str(vocab_file)
+    with open(vocab_file, "rb") as file:
+        assert model.preprocessor.vocabulary == file.read()
     short = tmp_path / "short.txt"
     short.write_text("".join(open(vocab_file, encoding="utf-8").readlines()[:-3]))
     with pytest.raises(ValueError, match=f"{config.vocab_size - 3} tokens.*{config.vocab_size}"):
@@ -177,13 +177,9 @@ def test_an_archive(archive, hub_model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         model.encode(SENTENCES), labse_tf.load(hub_model).encode(SENTENCES)
     )
-    # Of what was unpacked the vocabulary stays, as long as the model does.
-    left = [p for p in tmp_path.glob("labse_tf-*/**/*") if p.is_file()]
-    assert [str(p) for p in left] == [model.preprocessor.vocab_file]
-    hugging_face.write(tmp_path / "written", model.preprocessor, model.encoder)
-    del model
-    gc.collect()
+    # Of what was unpacked nothing stays, and the model can be written.
     assert not list(tmp_path.glob("labse_tf-*"))
+    hugging_face.write(tmp_path / "written", model.preprocessor, model.encoder)
 
 
 def add_member(path, name, kind=tarfile.REGTYPE):
@@ -264,7 +260,7 @@ def test_a_handle(server, hub_model, tmp_path):
     np.testing.assert_array_equal(
         model.encode(SENTENCES), labse_tf.load(hub_model).encode(SENTENCES)
     )
-    assert model.preprocessor.vocab_file.startswith(str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").glob("*/saved_model.pb"))
 
 
 def test_a_handle_that_fails(server, tmp_path):
