@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
 
-# Rows of a tile. Measured on 100,000 x 100,000: larger ones gain nothing, smaller ones lose by the
-# fixed cost of a tile.
+# Rows of a tile; measured on 100,000 x 100,000: smaller ones lose by the fixed cost of a tile.
 QUERIES, CANDIDATES = 512, 131_072
 _READ = 16_384  # rows checked or rounded at a time
 # How many more candidates than k are scored again: enough to make most queries certain.

@@ -18,7 +18,7 @@ import pytest
 
 from labse_tf.commands.main import main
 from labse_tf.serving import client as client_module
-from labse_tf.serving import errors, grpc_transport
+from labse_tf.serving import errors, grpc_transport, rest_transport
 from labse_tf.serving.client import EmbeddingClient
 from labse_tf.serving.directory import add_version
 from tests.conftest import SENTENCES
