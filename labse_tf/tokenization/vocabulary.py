@@ -60,7 +60,7 @@ def learn_vocabulary(
         then as continuations, each by code point; the merged pieces, most frequent first.
 
     Raises:
-        ImportError: `tokenizers` is not installed (the extra `training`).
+        ImportError: `tokenizers` is not installed (the extra `vocabulary`).
         ValueError: there are no pairs, or `vocab_size` does not hold the reserved tokens and the
             characters.
 
@@ -74,7 +74,7 @@ def learn_vocabulary(
         import tokenizers  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Learning a vocabulary needs `tokenizers`: pip install 'labse_tf[training]'."
+            "Learning a vocabulary needs `tokenizers`: pip install 'labse_tf[vocabulary]'."
         ) from error
     if not 0 <= exponent:
         raise ValueError(f"`exponent` (={exponent}) must be at least 0.")
