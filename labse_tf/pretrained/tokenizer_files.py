@@ -12,13 +12,14 @@ import warnings
 
 from labse_tf.pretrained.safetensors_files import read_json
 from labse_tf.pretrained.tokenizer_json import (
+    MAX_WORD_CHARACTERS,
     checked_tokens,
-    max_word_bytes,
+    max_word_characters,
     require,
     require_right,
     tokenizer_json,
 )
-from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
+from labse_tf.tokenization.preprocessing import HUGGING_FACE, Preprocessor
 from labse_tf.tokenization.vocabulary_files import (
     END,
     MASK,
@@ -48,10 +49,8 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
     Whether to lower-case must be said: by tokenizer_config.json (which transformers follows), or,
     where that is silent, by tokenizer.json; if both say it they must agree.
 
-    Three things are done as Google's own preprocessor of LaBSE does them, not as Hugging Face's: a
-    word above 100 bytes, or what tokenizer.json says, is one [UNK] (there: characters); the name of
-    a special token within a sentence is text like any other; and a few invisible characters
-    (U+200B, U+00AD, U+2028) divide words otherwise. A model that lower-cases is warned of.
+    One thing is done otherwise than there: the name of a special token within a sentence is text
+    like any other, so that no text can end a sentence or mask a word.
 
     Raises:
         FileNotFoundError: there is no vocabulary.
@@ -84,8 +83,10 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
         raise FileNotFoundError(
             f"{directory!r} has no vocabulary: neither vocab.txt nor {TOKENIZER}."
         )
-    limit = GOOGLE_MAX_WORD_BYTES if tokenizer is None else max_word_bytes(tokenizer)
-    return Preprocessor(tokens, seq_length, lower_case, limit)
+    most = MAX_WORD_CHARACTERS if tokenizer is None else max_word_characters(tokenizer)
+    return Preprocessor(
+        tokens, seq_length, lower_case, tokenization=HUGGING_FACE, max_word_characters=most
+    )
 
 
 def model_max_length(directory: str) -> int | None:
@@ -95,11 +96,22 @@ def model_max_length(directory: str) -> int | None:
 
 
 def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
-    """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
+    """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json.
+
+    They are a BERT tokenizer's whatever the tokenization is; with Google's, a warning says so.
+    """
     with open(os.path.join(directory, VOCABULARY), "wb") as file:
         file.write(preprocessor.vocabulary)
     ids = {token: number for number, token in enumerate(preprocessor.tokens)}
-    _warn_if_lower_case(preprocessor.lower_case)
+    most = preprocessor.max_word_characters
+    if preprocessor.tokenization != HUGGING_FACE:
+        most = preprocessor.max_word_bytes
+        warnings.warn(
+            "Hugging Face's tokenizers read white space beyond ASCII and invisible characters "
+            "otherwise than this model's tokenization (Google's): sentences with them will have "
+            "other embeddings there.",
+            stacklevel=4,
+        )
     # null where the vocabulary has no [MASK], or transformers would add one behind the table's end.
     special = {key: token if token in ids else None for key, token in _SPECIAL.items()}
     config = {
@@ -119,7 +131,7 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
             tokenizer_json(
                 ids,
                 preprocessor.lower_case,
-                preprocessor.max_word_bytes,
+                most,
                 sorted(special.values(), key=ids.get),
             ),
         ),
@@ -154,14 +166,4 @@ def _lower_case(directory: str, config: dict, tokenizer: dict | None) -> bool:
                 f"{os.path.join(directory, name)!r}: strip_accents={strips} and lower-casing={said}"
                 ", but here accents are stripped if and only if text is lower-cased."
             )
-    _warn_if_lower_case(said)
     return said
-
-
-def _warn_if_lower_case(lower_case: bool) -> None:
-    if lower_case:
-        warnings.warn(
-            "TensorFlow lower-cases by Unicode's NFKC_Casefold, Hugging Face does not: the token "
-            "ids of full-width punctuation, ligatures and the like will differ.",
-            stacklevel=5,
-        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES
 from labse_tf.tokenization.vocabulary_files import END, START, UNKNOWN
 
+MAX_WORD_CHARACTERS = 100  # of BERT's tokenizers, where nothing else is said
 _NO_LIMIT = 2**31 - 1  # characters of a word, for a tokenizer without a longest one
 
 
@@ -78,20 +78,20 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
     return tokens
 
 
-def max_word_bytes(tokenizer: dict) -> int | None:
-    """The `max_word_bytes` of the Preprocessor for a tokenizer.json, which counts characters."""
-    most = tokenizer["model"].get("max_input_chars_per_word", GOOGLE_MAX_WORD_BYTES)
+def max_word_characters(tokenizer: dict) -> int | None:
+    """The `max_word_characters` of the Preprocessor for a tokenizer.json."""
+    most = tokenizer["model"].get("max_input_chars_per_word", MAX_WORD_CHARACTERS)
     return None if most >= _NO_LIMIT else most
 
 
 def tokenizer_json(
-    ids: dict[str, int], lower_case: bool, max_word_bytes: int | None, special: list[str]
+    ids: dict[str, int], lower_case: bool, max_word_characters: int | None, special: list[str]
 ) -> dict:
     """The content of a tokenizer.json with the steps of our Preprocessor.
 
     Args:
         ids: of the word pieces.
-        lower_case, max_word_bytes: as of the Preprocessor; the latter counts characters there.
+        lower_case, max_word_characters: as of the Preprocessor.
         special: the special tokens, by rising id.
     """
 
@@ -127,7 +127,7 @@ def tokenizer_json(
             "type": "WordPiece",
             "unk_token": UNKNOWN,
             "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": max_word_bytes or _NO_LIMIT,
+            "max_input_chars_per_word": max_word_characters or _NO_LIMIT,
             "vocab": ids,
         },
     }

@@ -22,7 +22,7 @@ from labse_tf.encoder.weights import unfilled_encoder
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.release.root import release_root, split_roots, weights_by_name
 from labse_tf.release.warmup import write_warmup
-from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
+from labse_tf.tokenization.preprocessing import BEFORE_THE_CHOICE, Preprocessor
 
 CONFIG_FILE = "labse.json"
 VOCABULARY_FILE = "vocab.txt"
@@ -150,9 +150,7 @@ def _write_config(
             dict(
                 format=FORMAT,
                 encoder=json.loads(encoder.config.to_json()),
-                seq_length=preprocessor.seq_length,
-                lower_case=preprocessor.lower_case,
-                max_word_bytes=preprocessor.max_word_bytes,
+                **preprocessor.options,
                 weights_dtype=weights_dtype,
                 compute_dtype=compute_dtype,
             ),
@@ -192,8 +190,8 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
         try:
             release = json.load(file)
             encoder_config, form = release["encoder"], release["format"]
-            seq_length, lower_case = release["seq_length"], release["lower_case"]
-            max_word_bytes = release.get("max_word_bytes", GOOGLE_MAX_WORD_BYTES)
+            options = {name: release[name] for name in ("seq_length", "lower_case")}
+            options |= {name: release.get(name, then) for name, then in BEFORE_THE_CHOICE.items()}
             weights_dtype = release.get("weights_dtype", "float32")
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             raise ValueError(
@@ -208,9 +206,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
             f"{config_file}: `weights_dtype` is {weights_dtype!r}, not one of {WEIGHTS_DTYPES}."
         )
     config = EncoderConfig.from_json(json.dumps(encoder_config))
-    preprocessor = Preprocessor(
-        os.path.join(path, "assets", VOCABULARY_FILE), seq_length, lower_case, max_word_bytes
-    )
+    preprocessor = Preprocessor(os.path.join(path, "assets", VOCABULARY_FILE), **options)
     encoder = unfilled_encoder(config, weights_dtype)
     read_weights(os.path.join(path, "variables", "variables"), encoder=weights_by_name(encoder))
     return preprocessor, stored_as(encoder, "float32")

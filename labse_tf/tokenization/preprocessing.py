@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_text as text
 
+from labse_tf.tokenization.hugging_face_words import NO_LIMIT, HuggingFaceTokenizer
+from labse_tf.tokenization.packing import checked_seq_length, pack
 from labse_tf.tokenization.vocabulary_files import (
     END,
     MASK,
@@ -21,16 +23,28 @@ from labse_tf.tokenization.vocabulary_files import (
 
 DEFAULT_SEQ_LENGTH = 128
 GOOGLE_MAX_WORD_BYTES = 100  # of Google's models, and of the releases before there was a choice
-NO_LIMIT = 2**31 - 1  # bytes of a word, where a limit has to be given
+GOOGLE, HUGGING_FACE = "google", "hugging-face"
+TOKENIZATIONS = (GOOGLE, HUGGING_FACE)
+# Of releases and runs that do not say, which are older than the choice.
+BEFORE_THE_CHOICE = {
+    "tokenization": GOOGLE,
+    "max_word_bytes": GOOGLE_MAX_WORD_BYTES,
+    "max_word_characters": None,
+}
 
 
 class Preprocessor:
     """Splits sentences into word pieces and packs them for the encoder.
 
-    Word pieces by `tensorflow_text.BertTokenizer`, then `[CLS] pieces [SEP]`, cut to `seq_length`
-    and padded. With a `max_word_bytes` of 100 the ids are those of
-    google/universal-sentence-encoder-cmlm/multilingual-preprocess/2. All of it is TensorFlow ops,
-    so it runs inside tf.data, in a SavedModel and on strings at hand alike.
+    Word pieces, then `[CLS] pieces [SEP]`, cut to `seq_length` and padded. All of it is TensorFlow
+    ops, so it runs inside tf.data, in a SavedModel and on strings at hand alike.
+
+    Of the two tokenizations, "google" is `tensorflow_text.BertTokenizer`; with a `max_word_bytes`
+    of 100 the ids are those of google/universal-sentence-encoder-cmlm/multilingual-preprocess/2.
+    "hugging-face" gives the ids of a BERT model's tokenizer in `tokenizers`: of Unicode's spaces
+    each divides words (to Google a no-break space is a part of a word, which is [UNK] then), and
+    invisible characters, such as a soft hyphen or a zero-width joiner, are dropped (to Google they
+    are spaces).
 
     Args:
         vocabulary: path of a file of one token a line, the line number being the id; or the tokens
@@ -38,7 +52,10 @@ class Preprocessor:
         seq_length: longest sequence in tokens, [CLS] and [SEP] included.
         lower_case: whether to fold case and strip accents first; LaBSE's vocabulary is cased.
         max_word_bytes: a longer word is [UNK]; None: none is. Google's models have 100, which is
-            33 letters of kana, Thai, Lao, Khmer or Burmese, where a whole sentence is a word.
+            33 letters of kana, Thai, Lao, Khmer or Burmese, where a whole sentence is a word. Of
+            "google" alone.
+        tokenization: "google" or "hugging-face".
+        max_word_characters: the limit of "hugging-face", whose models have 100.
 
     Attributes:
         vocabulary: the tokens as a file has them, a line each, in UTF-8.
@@ -46,7 +63,7 @@ class Preprocessor:
     Raises:
         FileNotFoundError: there is no such vocabulary.
         ValueError: the vocabulary cannot be used (see `read_vocabulary`), `seq_length` is below 3,
-            or `max_word_bytes` below 1.
+            there is no such tokenization, or a limit is below 1 or of the other tokenization.
 
     Example:
         >>> preprocessor = Preprocessor("cased_vocab.txt")
@@ -60,12 +77,26 @@ class Preprocessor:
         seq_length: int = DEFAULT_SEQ_LENGTH,
         lower_case: bool = False,
         max_word_bytes: int | None = None,
+        tokenization: str = GOOGLE,
+        max_word_characters: int | None = None,
     ):
-        self.seq_length = _checked_seq_length(seq_length)
+        self.seq_length = checked_seq_length(seq_length)
         self.lower_case = bool(lower_case)
-        if max_word_bytes is not None and max_word_bytes < 1:
-            raise ValueError(f"`max_word_bytes` (={max_word_bytes}) must be at least 1, or None.")
-        self.max_word_bytes = max_word_bytes
+        if tokenization not in TOKENIZATIONS:
+            raise ValueError(f"`tokenization` (={tokenization!r}) must be one of {TOKENIZATIONS}.")
+        for name, limit, of in (
+            ("max_word_bytes", max_word_bytes, GOOGLE),
+            ("max_word_characters", max_word_characters, HUGGING_FACE),
+        ):
+            if limit is not None and limit < 1:
+                raise ValueError(f"`{name}` (={limit}) must be at least 1, or None.")
+            if limit is not None and tokenization != of:
+                raise ValueError(
+                    f"`{name}` (={limit}) is a limit of the tokenization {of!r}, but "
+                    f"`tokenization` is {tokenization!r}."
+                )
+        self.tokenization = tokenization
+        self.max_word_bytes, self.max_word_characters = max_word_bytes, max_word_characters
         from_file = isinstance(vocabulary, (str, os.PathLike))
         self._set_vocabulary(read_vocabulary(vocabulary) if from_file else ids_of(vocabulary))
 
@@ -87,6 +118,17 @@ class Preprocessor:
         # one process would go on with the old table when the file has been replaced.
         self._look_up_in(
             tf.lookup.KeyValueTensorInitializer(list(ids), range(len(ids)), tf.string, tf.int64)
+        )
+
+    @property
+    def options(self) -> dict[str, int | bool | str | None]:
+        """Its arguments but for the vocabulary; of JSON's types."""
+        return dict(
+            seq_length=self.seq_length,
+            lower_case=self.lower_case,
+            tokenization=self.tokenization,
+            max_word_bytes=self.max_word_bytes,
+            max_word_characters=self.max_word_characters,
         )
 
     @property
@@ -118,12 +160,17 @@ class Preprocessor:
         # would otherwise lose the vocabulary file (tensorflow issue 46456).
         self.table_initializer = initializer
         self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
-        self._tokenizer = text.BertTokenizer(
-            self.table,
-            lower_case=self.lower_case,
-            max_bytes_per_word=self.max_word_bytes or NO_LIMIT,
-            max_chars_per_token=self._longest_token,
-        )
+        if self.tokenization == GOOGLE:
+            self._tokenizer = text.BertTokenizer(
+                self.table,
+                lower_case=self.lower_case,
+                max_bytes_per_word=self.max_word_bytes or NO_LIMIT,
+                max_chars_per_token=self._longest_token,
+            )
+        else:
+            self._tokenizer = HuggingFaceTokenizer(
+                self.table, self.lower_case, self.max_word_characters, self._longest_token
+            )
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -154,60 +201,14 @@ class Preprocessor:
     def pack(
         self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Packs one or two segments: `[CLS] pieces [SEP]`, or `[CLS] pieces [SEP] pieces [SEP]`.
-
-        What does not fit is cut as `tensorflow_text.RoundRobinTrimmer` cuts it: each of two
-        segments gets half of the room, the first the odd place, and what one does not need goes
-        to the other. Written with core TensorFlow ops, since the trimmer's own op is not linked by
-        TensorFlow Serving 2.12 to 2.19.
-
-        Args:
-            segments: one or two RaggedTensors, int32 [batch, (pieces)].
-            seq_length: width of the result, at least 3.
-
-        Returns:
-            dict of int32 [batch, seq_length]; the width is static when `seq_length` is an int.
-
-        Raises:
-            ValueError: not one or two segments, or `seq_length` leaves no room.
-        """
-        if len(segments) not in (1, 2):
-            raise ValueError(f"Can pack one or two segments, but got {len(segments)}.")
-        if not tf.is_tensor(seq_length):
-            seq_length = _checked_seq_length(seq_length)
-        room = tf.maximum(0, seq_length - len(segments) - 1)
-        lengths = [tf.cast(segment.row_lengths(), tf.int32) for segment in segments]
-        if len(segments) == 1:
-            lengths = [tf.minimum(lengths[0], room)]
-        else:
-            first, second = lengths
-            tf.debugging.assert_equal(
-                tf.size(first), tf.size(second), "The two segments differ in their batch size."
-            )
-            lengths = [
-                tf.minimum(first, tf.maximum((room + 1) // 2, room - second)),
-                tf.minimum(second, tf.maximum(room // 2, room - first)),
-            ]
-        position = tf.range(seq_length)[tf.newaxis, :]
-        start = 1  # where the next segment begins, an int or int32 [batch, 1]
-        ids = tf.where(position == 0, self.start_id, self.padding_id)
-        types = tf.zeros_like(position)
-        for index, (segment, length) in enumerate(zip(segments, lengths, strict=True)):
-            length = length[:, tf.newaxis]
-            offset = position - start
-            if index == 0:  # begins in the same column in every row
-                pieces = tf.pad(_to_dense(segment, seq_length - 1), [[0, 0], [1, 0]])
-            else:
-                pieces = _gather_in_rows(_to_dense(segment, seq_length), offset)
-            ids = tf.where((offset >= 0) & (offset < length), pieces, ids)
-            ids = tf.where(offset == length, self.end_id, ids)
-            types = tf.where((offset >= 0) & (offset <= length), index, types)
-            start = start + length + 1
-        mask = tf.cast(position < start, tf.int32)
-        packed = dict(input_word_ids=ids, input_mask=mask, input_type_ids=types)
-        if not tf.is_tensor(seq_length):
-            packed = {k: tf.ensure_shape(v, [None, seq_length]) for k, v in packed.items()}
-        return packed
+        """One or two segments, int32 [batch, (pieces)], as `labse_tf.tokenization.packing.pack`."""
+        return pack(
+            segments,
+            seq_length,
+            start_id=self.start_id,
+            end_id=self.end_id,
+            padding_id=self.padding_id,
+        )
 
     def bert_pack_inputs(
         self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor | None = None
@@ -223,26 +224,3 @@ class Preprocessor:
             segments = [segments]
         segments = [s.merge_dims(1, -1) if s.shape.rank > 2 else s for s in segments]
         return self.pack(segments, self.seq_length if seq_length is None else seq_length)
-
-
-def _checked_seq_length(seq_length: int) -> int:
-    if seq_length < 3:
-        raise ValueError(
-            f"`seq_length` (={seq_length}) must be at least 3: [CLS], a word piece and [SEP]."
-        )
-    return int(seq_length)
-
-
-def _to_dense(ragged: tf.RaggedTensor, width: int | tf.Tensor) -> tf.Tensor:
-    """[batch, (n)] -> [batch, width], cut or filled with zeros."""
-    if not tf.is_tensor(width):
-        return ragged.to_tensor(shape=[None, width])
-    dense = ragged.to_tensor()[:, :width]
-    return tf.pad(dense, [[0, 0], [0, width - tf.shape(dense)[1]]])
-
-
-def _gather_in_rows(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """rows[i, columns[i, j]] for columns [batch or 1, n]; those out of range give anything."""
-    columns = tf.clip_by_value(columns, 0, tf.shape(rows)[1] - 1)
-    columns = tf.broadcast_to(columns, tf.stack([tf.shape(rows)[0], tf.shape(columns)[1]]))
-    return tf.gather(rows, columns, batch_dims=1)

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.tokenization.preprocessing import NO_LIMIT
+from labse_tf.tokenization.hugging_face_words import NO_LIMIT
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)

@@ -32,7 +32,7 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
-from labse_tf.tokenization.preprocessing import GOOGLE_MAX_WORD_BYTES, Preprocessor
+from labse_tf.tokenization.preprocessing import BEFORE_THE_CHOICE, Preprocessor
 from labse_tf.training.comparing import CHECKSUMS, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
@@ -41,7 +41,6 @@ from labse_tf.version import __version__
 RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
 BEST = os.path.join("best", "encoder")
 Files = str | os.PathLike | Sequence[str | os.PathLike]
-_BEFORE_THE_CHOICE = {"max_word_bytes": GOOGLE_MAX_WORD_BYTES}  # of runs that do not say
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
 
 
@@ -73,7 +72,7 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         averaged = {w.name.removesuffix(":0"): w for w in weights_to_train(encoder, **frozen)}
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
-    options = {**_BEFORE_THE_CHOICE, **run["preprocessor"]}
+    options = {**BEFORE_THE_CHOICE, **run["preprocessor"]}
     return LaBSE(Preprocessor(vocab_file, **options), encoder)
 
 
@@ -166,11 +165,7 @@ def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
     preprocessor = model.preprocessor
     run = {
         "encoder": dataclasses.asdict(model.encoder.config),
-        "preprocessor": {
-            "seq_length": preprocessor.seq_length,
-            "lower_case": preprocessor.lower_case,
-            "max_word_bytes": preprocessor.max_word_bytes,
-        },
+        "preprocessor": preprocessor.options,
         "vocabulary_sha256": hashlib.sha256(preprocessor.vocabulary).hexdigest(),
         "settings": settings,
         "system": {
@@ -194,7 +189,7 @@ def compare_with_run(workdir: str, run: dict[str, Any]) -> None:
     with open(run_file, encoding="utf-8") as file:
         before = json.load(file)
     if "preprocessor" in before:
-        before["preprocessor"] = {**_BEFORE_THE_CHOICE, **before["preprocessor"]}
+        before["preprocessor"] = {**BEFORE_THE_CHOICE, **before["preprocessor"]}
     if found := differences(before, run):
         raise ValueError(
             f"{workdir!r} holds a run of other settings: {'; '.join(found)}. Start it "

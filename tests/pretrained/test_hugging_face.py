@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 import labse_tf
 from labse_tf import Encoder, EncoderConfig, Preprocessor
@@ -296,10 +297,8 @@ def test_lower_case_must_be_said_and_said_once(bert_model, vocab_file):
     for name in ("PreTrainedTokenizerFast", "TokenizersBackend"):  # of transformers 4 and 5
         fast = {"tokenizer_class": name}
         assert lower_case(fast, {"lowercase": False}) is False
-    with pytest.warns(UserWarning, match="NFKC_Casefold"):
-        assert lower_case({}, {"lowercase": True}) is True
-    with pytest.warns(UserWarning, match="NFKC_Casefold"):
-        assert lower_case({"do_lower_case": True, "strip_accents": True}, None) is True
+    assert lower_case({}, {"lowercase": True}) is True
+    assert lower_case({"do_lower_case": True, "strip_accents": True}, None) is True
     for config, normalizer, message in (
         ({}, None, "neither tokenizer_config.json nor tokenizer.json says"),
         ({}, {"lowercase": False}, "lowercase=False, but .* do_lower_case=None"),
@@ -348,10 +347,35 @@ def test_a_padded_table(bert_model, config, vocab_size):
 @pytest.mark.parametrize("limit", [100, 50, None])
 def test_the_longest_word_goes_with_it(vocab_file, vocab_size, tmp_path, limit):
     _, encoder = make(vocab_file, vocab_size, num_layers=0)
-    hugging_face.write(tmp_path / "model", Preprocessor(vocab_file, 17, False, limit), encoder)
-    assert hugging_face.read(tmp_path / "model")[0].max_word_bytes == limit
+    written = Preprocessor(vocab_file, 17, tokenization="hugging-face", max_word_characters=limit)
+    hugging_face.write(tmp_path / "model", written, encoder)
+    assert hugging_face.read(tmp_path / "model")[0].options == written.options
     (tmp_path / "model" / "tokenizer.json").unlink()  # without it, as transformers
-    assert hugging_face.read(tmp_path / "model")[0].max_word_bytes == 100
+    assert hugging_face.read(tmp_path / "model")[0].max_word_characters == 100
+
+
+@pytest.mark.parametrize("lower_case", [False, True])
+def test_ids_are_those_of_the_library_in_both_directions(vocab_file, tmp_path, lower_case):
+    texts = ["Tom\xa0ist müde\u202f!", "駅は\u3000\u200fTom", "ti\xadred \uf0b7 tired", "ΤΟΣ"]
+    vocab = [*Preprocessor(vocab_file).tokens, "tired", "##\u00fc"]
+    for given in (
+        Preprocessor(vocab, 17, lower_case, tokenization="hugging-face", max_word_characters=100),
+        Preprocessor(vocab, 17, lower_case, max_word_bytes=100),
+    ):
+        _, encoder = make(vocab, len(vocab), num_layers=0)
+        directory = tmp_path / given.tokenization
+        if given.tokenization == "google":
+            with pytest.warns(UserWarning, match="otherwise than this model's tokenization"):
+                hugging_face.write(directory, given, encoder)
+        else:
+            hugging_face.write(directory, given, encoder)
+        theirs = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        encodings = theirs.encode_batch(texts, add_special_tokens=False)
+        read = hugging_face.read(directory)[0]
+        found = read.word_pieces(tf.constant(texts)).to_list()
+        assert found == [encoding.ids for encoding in encodings]
+        same = given.word_pieces(tf.constant(texts)).to_list() == found
+        assert same == (given.tokenization == "hugging-face")
 
 
 def without(tensors, *names):

@@ -60,6 +60,8 @@ def foreign_ops(model, release, vocab_file, tmp_path_factory):
     config = dataclasses.replace(model.encoder.config, num_layers=0)
     uncased = labse_tf.Preprocessor(vocab_file, 24, lower_case=True)
     labse_tf.LaBSE(uncased, labse_tf.Encoder(config)).save(folder / "uncased")
+    other = labse_tf.Preprocessor(vocab_file, 24, True, tokenization="hugging-face")
+    labse_tf.LaBSE(other, labse_tf.Encoder(config)).save(folder / "hugging-face")
     write_split(folder / "split", model.preprocessor, model.encoder)
     trimmer = tf.train.Checkpoint()
     trimmer.trim = tf.function(
@@ -67,7 +69,7 @@ def foreign_ops(model, release, vocab_file, tmp_path_factory):
         input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)],
     )
     tf.saved_model.save(trimmer, str(folder / "trimmer"))
-    names = ("uncased", "split/encoder", "split/preprocessor", "trimmer")
+    names = ("uncased", "hugging-face", "split/encoder", "split/preprocessor", "trimmer")
     paths = [release, *(folder / name for name in names)]
     process = subprocess.run(
         [sys.executable, "-c", NOT_OF_TENSORFLOW, *map(str, paths)], capture_output=True, text=True
@@ -84,6 +86,7 @@ def test_every_operation_is_linked_by_tensorflow_serving(foreign_ops):
     cased = foreign_ops["cased"]
     assert {"RegexSplitWithOffsets", "WordpieceTokenizeWithOffsets"} <= cased <= SERVED
     assert cased < foreign_ops["uncased"] <= SERVED
+    assert cased < foreign_ops["hugging-face"] <= SERVED
     assert foreign_ops["split/encoder"] == set()
     assert foreign_ops["split/preprocessor"] == cased
 

@@ -82,7 +82,8 @@ def test_the_vocabulary_of_a_run_is_that_which_was_used(vocab_file, tmp_path):
     assert run["vocabulary_sha256"] == hashlib.sha256(content).hexdigest()
     assert run["preprocessor"]["max_word_bytes"] == 50
     # A run of before there was a choice had 100.
-    del run["preprocessor"]["max_word_bytes"]
+    assert run["preprocessor"].pop("tokenization") == "google"
+    del run["preprocessor"]["max_word_bytes"], run["preprocessor"]["max_word_characters"]
     (workdir / "config.json").write_text(json.dumps(run))
     for limit, same in ((100, True), (None, False)):
         model.preprocessor = Preprocessor(vocab_file, 8, max_word_bytes=limit)
