@@ -131,7 +131,7 @@ def _part(key: str) -> str:
 def _marked(section: Section) -> Section:
     """Says of what is published that it was not measured here."""
     columns = tuple(
-        dataclasses.replace(column, heading=f"{column.heading}: the paper's, not measured here")
+        dataclasses.replace(column, heading=f"{column.heading}: as published, not measured here")
         if column.kind == "published"
         else column
         for column in section.table.columns

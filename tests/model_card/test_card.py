@@ -418,7 +418,7 @@ def test_what_is_published_is_marked():
     shown = of_languages(result(), ["de", "fr", "ja"])
     text = metrics([shown])
     head, mean, *rows = tables(text.partition("### tatoeba")[2].partition("###")[0])
-    assert head[-2] == "accuracy, LaBSE: the paper's, not measured here"
+    assert head[-2] == "accuracy, LaBSE: as published, not measured here"
     assert mean[0] == "**mean of 5**" and mean[-2] == "83.7"
     assert [row[0] for row in rows] == ["deu", "fra", "jpn"]
     grid = tables(text.partition("P@1: rows are sources")[2].partition("###")[0])

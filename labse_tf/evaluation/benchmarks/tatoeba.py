@@ -73,7 +73,8 @@ class Tatoeba:
         for group, members in GROUPS.items():
             if set(members) <= set(codes):
                 metrics.add_mean(group, members)
-                metrics.observer.on_published(group, "accuracy", PUBLISHED.get(group, {}))
+                for metric, values in PUBLISHED[group].items():
+                    metrics.observer.on_published(group, metric, values)
         return metrics.values
 
     def check(self, data_dir: str | os.PathLike | None) -> None:
