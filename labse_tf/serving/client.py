@@ -19,6 +19,7 @@ from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.errors import (
     LOADING,
     ModelLoading,
+    ModelMissing,
     RequestRefused,
     ServingError,
     explain,
@@ -45,10 +46,9 @@ class EmbeddingClient:
     Args:
         address: "HOST:PORT" for gRPC, "http://HOST:PORT" or "https://HOST:PORT" for REST.
         model: its name on the server.
-        version: which one; by default the newest that is available at the first request, and that
-            one from then on: embeddings of two versions should not be mixed. Where the server does
-            not tell its versions, it is that which gRPC names in its first answer; REST names
-            none, so that a warning says that they could be mixed.
+        version: which one; by default the newest that is available at the first request, for good:
+            embeddings of two should not be mixed. Where the server tells no versions, that of
+            gRPC's first answer; those of REST name none, so that a warning says to give it.
         batch_size: the most sentences in a request; the server may refuse more than its own
             `max_batch_size`.
         timeout: seconds for an attempt; over gRPC, for an attempt and the up to four that gRPC
@@ -182,7 +182,7 @@ class EmbeddingClient:
 
         try:
             return self._repeat(newest)
-        except RequestRefused:
+        except (RequestRefused, ModelMissing):  # the latter may be a proxy's word
             return None
 
     def _warn_of_versions(self) -> None:
@@ -190,8 +190,8 @@ class EmbeddingClient:
         if self.version is None:
             warnings.warn(
                 f"{self.address} does not tell which versions of model {self.model!r} it has: "
-                "should it load another one meanwhile, embeddings of both are mixed. Let the "
-                "model's status through, or give `version` (--version).",
+                "should it load another one meanwhile, embeddings of both are mixed. Give "
+                "`version` (--version), or let the model's status or metadata through.",
                 stacklevel=3,
             )
 

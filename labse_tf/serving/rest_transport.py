@@ -25,6 +25,8 @@ _HTTP = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+# What a proxy says that does not let the model's status through.
+_WITHHELD = {"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED"}
 
 
 class Rest:
@@ -67,8 +69,16 @@ class Rest:
             raise Failure("INTERNAL", f"no rows of numbers in the answer: {error}") from error
 
     def versions(self) -> list[Version]:
-        """The model's versions, newest first; raises Failure."""
-        statuses = self._call("GET", self._url).get("model_version_status", [])
+        """The model's versions, newest first; raises Failure.
+
+        Where its status is withheld, the one that its metadata names, which is the newest.
+        """
+        try:
+            statuses = self._call("GET", self._url).get("model_version_status", [])
+        except Failure as failure:
+            if failure.code not in _WITHHELD:
+                raise
+            return [Version(self._version_of_metadata(failure), "AVAILABLE", "")]
         found = [
             Version(
                 int(status["version"]), status["state"], status["status"].get("error_message", "")
@@ -76,6 +86,12 @@ class Rest:
             for status in statuses
         ]
         return sorted(found, reverse=True)
+
+    def _version_of_metadata(self, failure: Failure) -> int:
+        try:
+            return int(self._call("GET", f"{self._url}/metadata")["model_spec"]["version"])
+        except (Failure, KeyError, TypeError, ValueError):
+            raise failure from None
 
     def close(self) -> None:
         """Ends the connections."""

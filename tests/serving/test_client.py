@@ -103,7 +103,7 @@ def test_bad_arguments():
 def test_a_model_that_is_missing(server, way):
     address = getattr(server, way)
     with EmbeddingClient(address, model="other") as client:
-        with pytest.raises(errors.ModelMissing, match=r"'other'.*Could not find any versions"):
+        with pytest.raises(errors.ModelMissing, match=r"'other'.*Servable not found"):
             client.encode(["one"])
     with EmbeddingClient(address, version=7) as client:
         with pytest.raises(errors.ModelMissing, match=r"version 7 .*version 1 is AVAILABLE"):

@@ -13,6 +13,7 @@ from labse_tf.commands.main import main
 from labse_tf.serving import client as client_module
 from labse_tf.serving import errors
 from labse_tf.serving.client import EmbeddingClient
+from labse_tf.serving.rest_transport import Rest
 from labse_tf.serving.transports import Failure, Version
 from tests.running import run
 
@@ -68,7 +69,7 @@ def test_the_version_of_the_first_answer_stays_where_the_status_is_refused(trans
 
 def test_where_no_version_is_told_a_warning_says_so_once(transport):
     transport.tells = False
-    with pytest.warns(UserWarning, match=r"does not tell .*give `version`") as caught:
+    with pytest.warns(UserWarning, match=r"does not tell .*Give `version`") as caught:
         client = make()
         client.encode(list("ab"))
         client.encode(list("cd"))
@@ -77,6 +78,35 @@ def test_where_no_version_is_told_a_warning_says_so_once(transport):
         warnings.simplefilter("error")
         make(version=3).encode(list("ab"))
     assert transport.asked[-2:] == [3, 3]
+
+
+@pytest.mark.parametrize("code", ["PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED"])
+@pytest.mark.parametrize("metadata", [True, False])
+def test_rest_behind_a_proxy_that_withholds_the_status(monkeypatch, code, metadata):
+    asked = []
+
+    def call(self, method, url, body=None):
+        asked.append(url.removeprefix("http://localhost:1/v1/models/labse"))
+        if asked[-1].endswith(":predict"):
+            return {"outputs": [[1.0, 0.0] for _ in body["inputs"]["sentences"]]}
+        if metadata and asked[-1] == "/metadata":  # as TensorFlow Serving has it
+            return {"model_spec": {"name": "labse", "signature_name": "", "version": "3"}}
+        raise Failure(code, "no")
+
+    monkeypatch.setattr(Rest, "_call", call)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        (client := make()).encode(list("ab"))
+    if metadata:
+        assert client.version == 3 and not caught
+        assert asked == ["", "/metadata", "/versions/3:predict", "/versions/3:predict"]
+    else:
+        assert client.version is None and "(--version)" in str(caught[0].message)
+        assert asked[:2] == ["", "/metadata"] and asked[-2:] == [":predict"] * 2
+    # A version that is given is in every address, and nothing else is asked for.
+    asked.clear()
+    make(version=4).encode(list("ab"))
+    assert asked == ["/versions/4:predict"] * 2
 
 
 def test_a_model_that_loads_for_long_is_waited_for(transport):
