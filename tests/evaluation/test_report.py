@@ -150,6 +150,28 @@ def test_heat_map(tmp_path):
     assert "from 30 to 30 languages is not shown here" in text
 
 
+def test_heat_maps_of_all_models_share_one_scale(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    maps, imshow = [], Axes.imshow
+
+    def recorded(*arguments, **options):
+        maps.append(imshow(*arguments, **options))
+        return maps[-1]
+
+    monkeypatch.setattr(Axes, "imshow", recorded)
+    two = result("two")
+    figures = two["benchmarks"][1]["figures"]
+    figures |= {key: value + 0.4 for key, value in figures.items() if ">" in key}
+    page, _, _ = page_of(tmp_path, result(), two)
+    values = [image.get_array() for image in maps]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    assert [image.get_clim() for image in maps] == [pytest.approx((low, high))] * 2
+    # As on the page, whose scales' ends are told.
+    ends = re.findall(r'class="scale"><span>([\d.]+)</span>.*?<span>([\d.]+)</span>', page)
+    assert ends[:2] == [(f"{low:.1f}", f"{high:.1f}")] * 2
+
+
 def test_picture_has_the_bars_colours(tmp_path):
     from matplotlib.image import imread
 

@@ -147,10 +147,8 @@ def _curves(section: Section, many: bool) -> str:
 
 
 def _heat_maps(grid: Grid, models: Sequence[int], many: bool) -> str:
-    known = [v for of in grid.values for row in of for v in row if v is not None]
-    bounds = (min(known), max(known)) if known else (0.0, 1.0)
     maps = [
-        charts.heat_map(grid, of, f"{grid.metric}{f', {label(m)}' if many else ''}", bounds)
+        charts.heat_map(grid, of, f"{grid.metric}{f', {label(m)}' if many else ''}", grid.bounds)
         for m, of in zip(models, grid.values)
         if has_values(of)
     ]

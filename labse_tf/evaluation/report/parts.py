@@ -95,6 +95,12 @@ class Grid:
     targets: tuple[str, ...]
     values: tuple[list[list[float | None]], ...]
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value of all models, whose heat maps share one scale."""
+        known = [v for of in self.values for row in of for v in row if v is not None]
+        return (min(known), max(known)) if known else (0.0, 1.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:

@@ -191,7 +191,10 @@ def _heat_map(page: _Page, grid: Grid, values: Sequence[Sequence], model: str) -
 
         colours = LinearSegmentedColormap.from_list("sequential", SEQUENTIAL)
         numbers = [[math.nan if v is None else unit * v for v in row] for row in values]
-        image = axes.imshow(numbers, cmap=colours, aspect="auto", interpolation="nearest")
+        low, high = (unit * bound for bound in grid.bounds)
+        image = axes.imshow(
+            numbers, colours, aspect="auto", interpolation="nearest", vmin=low, vmax=high
+        )
         size = min(7, 62 * cell)
         axes.set_xticks(range(len(grid.targets)), grid.targets, rotation=90, size=size)
         axes.set_yticks(range(len(grid.sources)), grid.sources, size=size)
