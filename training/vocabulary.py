@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from labse_tf.commands.flags import run_program
 from labse_tf.data.pair_files import read_columns
-from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS, Preprocessor
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 
 _MOST_UNKNOWN = 0.2  # of a file's words, without a warning
@@ -33,6 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
         help="leave out longer words, for a model to which they are unknown: 100 for Google's "
         "(default: no limit)",
     )
+    parser.add_argument(
+        "--tokenization",
+        choices=TOKENIZATIONS,
+        default=GOOGLE,
+        help="how text is divided into words; give the training the same (default: google)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     options = inspect.signature(learn_vocabulary).parameters
     for name, text in (
@@ -53,7 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
     tokens = learn_vocabulary([read_columns(file) for file in files], **flags)
     write_vocabulary(tokens, output, overwrite=overwrite)
     print(f"{output}: {len(tokens):,} pieces")
-    print_use(Preprocessor(output, max_word_bytes=flags["max_word_bytes"]), files)
+    words = {name: flags[name] for name in ("max_word_bytes", "tokenization")}
+    print_use(Preprocessor(output, **words), files)
 
 
 def print_use(preprocessor: Preprocessor, files: list[str]) -> None:

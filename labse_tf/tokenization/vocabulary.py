@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.tokenization.hugging_face_words import NO_LIMIT
+from labse_tf.tokenization.hugging_face_words import NO_LIMIT, split_words
+from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
@@ -31,6 +32,7 @@ def learn_vocabulary(
     exponent: float = DEFAULT_EXPONENT,
     lower_case: bool = False,
     max_word_bytes: int | None = None,
+    tokenization: str = GOOGLE,
     max_sentences: int = 1_000_000,
     seed: int = 0,
 ) -> list[str]:
@@ -52,6 +54,7 @@ def learn_vocabulary(
         lower_case: whether to fold case and strip accents; LaBSE's vocabulary is cased.
         max_word_bytes: longer words are left out, as they are [UNK] to a Preprocessor of the same
             `max_word_bytes`; None: none is.
+        tokenization: "google" or "hugging-face", that of the Preprocessor which will use them.
         max_sentences: of a language, taken at random if there are more.
         seed: of the choice of sentences.
 
@@ -61,8 +64,8 @@ def learn_vocabulary(
 
     Raises:
         ImportError: `tokenizers` is not installed (the extra `vocabulary`).
-        ValueError: there are no pairs, or `vocab_size` does not hold the reserved tokens and the
-            characters.
+        ValueError: there are no pairs, no such tokenization, or `vocab_size` does not hold the
+            reserved tokens and the characters.
 
     Example:
         >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
@@ -78,10 +81,17 @@ def learn_vocabulary(
         ) from error
     if not 0 <= exponent:
         raise ValueError(f"`exponent` (={exponent}) must be at least 0.")
+    if tokenization not in TOKENIZATIONS:
+        raise ValueError(f"`tokenization` (={tokenization!r}) must be one of {TOKENIZATIONS}.")
+    if max_word_bytes is not None and tokenization != GOOGLE:
+        raise ValueError(
+            f"`max_word_bytes` (={max_word_bytes}) is a limit of the tokenization {GOOGLE!r}, but "
+            f"`tokenization` is {tokenization!r}."
+        )
     targets: set[str] = set()
     words, sizes = [], []
     rng = np.random.default_rng(seed)
-    splitter = _word_splitter(lower_case)
+    splitter = _word_splitter(lower_case, tokenization)
     for pairs in languages:
         sources: list[str] = []
         for source, target in pairs:
@@ -191,11 +201,17 @@ def _at_most(sentences: list[str], most: int, rng: np.random.Generator) -> list[
     return [sentences[i] for i in rng.choice(len(sentences), most, replace=False)]
 
 
-def _word_splitter(lower_case: bool) -> text.BertTokenizer:
-    """A BertTokenizer that knows no piece and has no [UNK], and so returns whole words."""
+Splitter = Callable[[tf.Tensor], tf.RaggedTensor]
+
+
+def _word_splitter(lower_case: bool, tokenization: str) -> Splitter:
+    """Sentences, string [batch], to words; of Google's tokenization each as its only piece."""
+    if tokenization != GOOGLE:
+        return lambda sentences: split_words(sentences, lower_case)
+    # A BertTokenizer that knows no piece and has no [UNK], and so returns whole words.
     no_words = tf.lookup.KeyValueTensorInitializer([" "], [0], tf.string, tf.int64)
     table = tf.lookup.StaticHashTable(no_words, default_value=-1)
-    return text.BertTokenizer(
+    tokenizer = text.BertTokenizer(
         table,
         lower_case=lower_case,
         max_bytes_per_word=NO_LIMIT,
@@ -203,12 +219,13 @@ def _word_splitter(lower_case: bool) -> text.BertTokenizer:
         token_out_type=tf.string,
         unknown_token=None,
     )
+    return tokenizer.tokenize
 
 
-def _count_words(sentences: list[str], splitter: text.BertTokenizer) -> collections.Counter[str]:
-    """Words as `BertTokenizer` splits them, so that the pieces are those it will look up."""
+def _count_words(sentences: list[str], splitter: Splitter) -> collections.Counter[str]:
+    """Words as the tokenizer splits them, so that the pieces are those it will look up."""
     counts: collections.Counter[bytes] = collections.Counter()
     for start in range(0, len(sentences), _BATCH):
-        split = splitter.tokenize(tf.constant(sentences[start : start + _BATCH]))
+        split = splitter(tf.constant(sentences[start : start + _BATCH]))
         counts.update(split.flat_values.numpy().tolist())
     return collections.Counter({word.decode("utf-8"): n for word, n in counts.items()})

@@ -158,9 +158,25 @@ def test_a_script_without_spaces_has_pieces():
     assert letters - set("".join(RESERVED)) == set("#ありがとうx")
 
 
+def test_words_are_those_of_the_tokenization():
+    pairs = [(f"Bundes\u00adregierung {c}\u00a0ja" * 3, "x y z") for c in "abcdefgh"]
+    google, hugging_face = (
+        set(learn_vocabulary([pairs], 200, tokenization=name))
+        for name in ("google", "hugging-face")
+    )
+    assert {"Bundesregierung", "ja"} <= hugging_face  # "ja" at the end, and before "Bundes"
+    assert not {"Bundesregierung", "ja"} & google
+    assert not any("\u00ad" in piece or "\u00a0" in piece for piece in hugging_face)
+    assert any("\u00a0" in piece for piece in google)
+
+
 def test_errors(languages, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"`exponent` \(=-1\)"):
         learn_vocabulary(languages, 800, exponent=-1)
+    with pytest.raises(ValueError, match=r"`tokenization` \(='bert'\)"):
+        learn_vocabulary(languages, 800, tokenization="bert")
+    with pytest.raises(ValueError, match="limit of the tokenization 'google'"):
+        learn_vocabulary(languages, 800, tokenization="hugging-face", max_word_bytes=9)
     with pytest.raises(ValueError, match="No languages"):
         learn_vocabulary([], 800)
     with pytest.raises(ValueError, match=r"Language 1 .* has no pairs"):
