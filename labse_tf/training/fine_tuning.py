@@ -21,6 +21,7 @@ from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.locking import locked
 from labse_tf.training.loop import train
+from labse_tf.training.nothing_to_learn import StopWithoutNegatives
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
 from labse_tf.training.stages import Stage
@@ -66,7 +67,8 @@ def fine_tune(
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
             model was loaded to embed only, in bfloat16 or with another backend; or `config` and
-            `loss` disagree.
+            `loss` disagree; or no pair of many steps had a negative, see
+            `labse_tf.training.nothing_to_learn`.
 
     Example:
         >>> model = labse_tf.load("release")
@@ -176,7 +178,7 @@ def _run_stage(
             input_context=context,
         )
 
-    callbacks = []
+    callbacks = [StopWithoutNegatives(model.preprocessor, stage, state.step, dataset)]
     if held_out:
         callbacks.append(HeldOutPairs(model, held_out, state, config, stage))
     train(

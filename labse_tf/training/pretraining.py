@@ -18,6 +18,7 @@ from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
 from labse_tf.training.locking import locked
 from labse_tf.training.loop import Dataset, train
+from labse_tf.training.nothing_to_learn import StopWithoutMasks
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
@@ -60,7 +61,8 @@ def pretrain(
             another process trains in `workdir`.
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
-            run; or the model was loaded to embed only, in bfloat16 or with another backend.
+            run; or the model was loaded to embed only, in bfloat16 or with another backend; or
+            nothing could be masked in many steps, see `labse_tf.training.nothing_to_learn`.
 
     Example:
         >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
@@ -136,7 +138,9 @@ def _run_stage(
         config.keep_checkpoints,
         parts={"head": head},
     )
-    callbacks = [HeldOutText(evaluation, state, config, stage)] if evaluation else []
+    callbacks = [StopWithoutMasks(model.preprocessor, stage, state.step, dataset)]
+    if evaluation:
+        callbacks.append(HeldOutText(evaluation, state, config, stage))
     train(
         task,
         config,
