@@ -204,7 +204,7 @@ def read_full_rows(
 def _lines(index: int, stream: Stream) -> tf.data.Dataset:
     """Lines or records of a stream, each with the stream's index."""
     if stream.kind == TEXT:
-        compression = "GZIP" if stream.files[0].endswith(".gz") else ""
+        compression = "GZIP" if stream.files[0].lower().endswith(".gz") else ""
         lines = tf.data.TextLineDataset(stream.files, compression)
     else:
         lines = read_rows(stream.files, pair_format(stream.files[0]))

@@ -1,19 +1,19 @@
 """Files of translation pairs: their format by name, their validation, their pairs.
 
-Two formats, each plain or gzip:
+Two formats, each plain or gzip, named in small letters or capitals:
 
 - TSV (`.tsv`, `.tsv.gz`): a pair a line, source TAB target, UTF-8. A third column (a language, a
   corpus) is allowed and ignored, a carriage return before the line feed too. Where hard negatives
   are asked for, they are the columns behind the target, one each.
 - TFRecord (`.tfrecord`, `.tfrecord.gz`) of tf.train.Example with the bytes features `src_raw` and
-  `tgt_raw`: the format of LaBSE in Model Garden (tensorflow/models, official/projects/labse). Hard
-  negatives are the values of `neg_raw`.
+  `tgt_raw`, as of Model Garden's official/projects/labse. Hard negatives are those of `neg_raw`.
 
 Shards are named as Model Garden names them: `corpus.tfrecord-00000-of-00010`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -24,12 +24,13 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from labse_tf.data.gzip_files import check_gzip_end
-from labse_tf.files.lines import read_blocks
+from labse_tf.files.lines import read_blocks, without_mark
 
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
 
-_NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$")
-_SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)")
+_NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$", re.IGNORECASE)
+_SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)", re.IGNORECASE)
+_open = functools.partial(tf.io.gfile.GFile, mode="rb")
 _RECORDS_AT_ONCE = 1024  # reading records one by one costs 0.2 ms each
 
 
@@ -53,7 +54,7 @@ def pair_format(path: str | os.PathLike) -> PairFormat:
             ".tsv.gz, .tfrecord or .tfrecord.gz, or in these and a shard's number "
             "(.tfrecord-00000-of-00010)."
         )
-    return PairFormat(match[1], "GZIP" if match[2] else "")
+    return PairFormat(match[1].lower(), "GZIP" if match[2] else "")
 
 
 def common_format(paths: Iterable[str | os.PathLike]) -> PairFormat:
@@ -147,12 +148,11 @@ def _read_blocks(
 def _read_tsv(path: str, compression: str, hard_negatives: int) -> Iterator[list[tuple[str, ...]]]:
     least, most = 2 + hard_negatives, max(3, 2 + hard_negatives)
     number = 0  # of the last line read
-    for lines in read_blocks(
-        path,
-        compressed=bool(compression),
-        carriage_returns=False,  # as TextLineDataset
-        open_file=lambda path: tf.io.gfile.GFile(path, "rb"),
-    ):
+    # As TextLineDataset, but for the mark, which it keeps: a Preprocessor makes no token of it.
+    blocks = read_blocks(
+        path, compressed=bool(compression), carriage_returns=False, open_file=_open
+    )
+    for lines in without_mark(blocks):
         pairs = []
         for line in lines:
             number += 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from labse_tf.data.pair_files import read_columns
 from labse_tf.files.lines import read_lines
 
-_PAIRS = re.compile(r"\.(tsv|tfrecord)\b")
+_PAIRS = re.compile(r"\.(tsv|tfrecord)\b", re.IGNORECASE)
 
 
 def read_sentences(path: str | os.PathLike) -> Iterator[str]:

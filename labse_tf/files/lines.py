@@ -32,7 +32,7 @@ def read_lines(path: str | os.PathLike, errors: str = "strict") -> Iterator[str]
         raise ValueError(f"`errors` (={errors!r}) must be one of {ERRORS}.")
     remedy = "Mend the line, or go on with errors='replace' (--errors replace)."
     blocks = read_blocks(path, errors=errors, remedy=remedy)
-    lines = itertools.chain.from_iterable(_without_mark(blocks))
+    lines = itertools.chain.from_iterable(without_mark(blocks))
     return (line.removesuffix("\r") for line in lines)
 
 
@@ -93,7 +93,8 @@ def count_lines(path: str | os.PathLike) -> int:
     return sum(block.count(b"\n") + (not block.endswith(b"\n")) for block in blocks)
 
 
-def _without_mark(blocks: Iterator[list[str]]) -> Iterator[list[str]]:
+def without_mark(blocks: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The lines of `read_blocks`, the first of them without a byte order mark."""
     for number, lines in enumerate(blocks):
         if not number:
             lines[0] = lines[0].removeprefix("\ufeff")

@@ -11,7 +11,7 @@ from labse_tf.data.pair_files import group_shards, pair_format
 from labse_tf.preparation.options import PreparationOptions
 
 _LANGUAGES = re.compile(r"([a-z]{2,3})[-_]([a-z]{2,3})(?![A-Za-z0-9])")
-_SUFFIX = re.compile(r"\.(tsv|tfrecord)[^.]*(\.gz)?[^.]*$")
+_SUFFIX = re.compile(r"\.(tsv|tfrecord)[^.]*(\.gz)?[^.]*$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_inputs(files: Sequence[str | os.PathLike], options: PreparationOptions)
                 f"{inputs[name].paths[0]!r} and {paths[0]!r} would both be written as {name!r}. "
                 "Rename one of them."
             )
-        match = _LANGUAGES.match(name)
+        match = _LANGUAGES.match(name.lower() if name.isupper() else name)
         source, target = match.groups() if match else ("", "")
         languages = (options.source_language or source, options.target_language or target)
         inputs[name] = Input(languages, name, tuple(paths))

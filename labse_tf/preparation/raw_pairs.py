@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from labse_tf.data.pair_files import pair_format, read_columns
-from labse_tf.files.lines import read_blocks
+from labse_tf.files.lines import read_blocks, without_mark
 
 BLOCK = 8192  # pairs that are filtered, or embedded, together
 
@@ -16,7 +16,8 @@ def read_raw_pairs(path: str | os.PathLike) -> Iterator[list[tuple[str, str]]]:
     """The pairs of a file, in order, in blocks of up to `BLOCK`.
 
     Unlike `labse_tf.data.pair_files.read_columns`, TSV may have empty sides, empty lines (read as
-    two empty sides), and any number of columns after the second, which are dropped.
+    two empty sides), and any number of columns after the second, which are dropped. A byte order
+    mark at the start is dropped, too.
 
     Args:
         path: TSV or TFRecord, plain or gzip, by its name.
@@ -34,7 +35,7 @@ def read_raw_pairs(path: str | os.PathLike) -> Iterator[list[tuple[str, str]]]:
             yield [(row[0], row[1]) for row in block]
         return
     blocks = read_blocks(path, compressed=bool(compression), carriage_returns=False)
-    lines = itertools.chain.from_iterable(blocks)
+    lines = itertools.chain.from_iterable(without_mark(blocks))
     number = 0  # of the last line read
     while block := list(itertools.islice(lines, BLOCK)):
         pairs = []

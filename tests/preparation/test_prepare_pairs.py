@@ -252,6 +252,8 @@ def test_languages_of_names_and_of_flags(tmp_path):
     file, table = languages("ru-en.news.tsv", min_script_share=0.5)
     assert (file["languages"], file["kept"]) == (["ru", "en"], 1)
     assert file["scripts"] == [["CYRILLIC"], ["LATIN"]] and len(table) == 4
+    file, _ = languages("RU-EN.NEWS.TSV", min_script_share=0.5)
+    assert (file["name"], file["languages"], file["kept"]) == ("RU-EN.NEWS", ["ru", "en"], 1)
     file, table = languages("corpus.tsv", min_script_share=0.5)
     assert (file["languages"], file["kept"]) == (["", ""], 2)
     assert table[-2].endswith("not known: none given") and table[-2].startswith("sources not")
@@ -377,6 +379,12 @@ def test_scores_are_the_models_cosines(tmp_path, model, monkeypatch):
     assert dropped == {"score": len(pairs) - 26}
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts["model"].startswith("sha256:")
+
+
+def test_a_byte_order_mark(tmp_path):
+    """Without it the second line is a duplicate."""
+    kept, dropped = prepare(tmp_path, ["\ufeffJa\tYes", "Ja\tYes"], only(deduplicate=True))
+    assert kept == [("Ja", "Yes")] and dropped == {"duplicate": 1}
 
 
 def test_errors_leave_nothing(tmp_path, model):
