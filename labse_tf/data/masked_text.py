@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 import tensorflow as tf
 
@@ -37,6 +37,7 @@ def read_masked(
     window: int = DEFAULT_WINDOW,
     static_width: bool = False,
     skip: int = 0,
+    figures: MutableMapping[str, float] | None = None,
     input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches for masked and translation language modelling (arXiv 2007.01852, section 2.3).
@@ -47,7 +48,8 @@ def read_masked(
     - MLM: `[CLS] sentence [SEP] sentence [SEP] ... [SEP]`, type 0, without padding and nearly
       always of one language (see `labse_tf.data.monolingual.read_full_rows`). Neighbouring
       sentences are unrelated, which is why there is a [SEP] between them.
-    - TLM: `[CLS] source [SEP] target [SEP]`, types 0 and 1, padded; what does not fit is cut.
+    - TLM: `[CLS] source [SEP] target [SEP]`, types 0 and 1, padded; what does not fit is cut, and a
+      warning says of how many pairs.
 
     The order and the masks depend on `seed`, the files and the arguments alone: they are the same
     in every process, every time that the dataset is iterated, whatever the global seed of
@@ -73,6 +75,7 @@ def read_masked(
             as wide as their longest pair needs; those with MLM always are.
         skip: global batches that were consumed already: the dataset begins where one that was
             stopped after as many goes on. Takes about the time of one epoch at most.
+        figures: gets `cut_pairs`, the share of the pairs for TLM that are cut, 0 to 1.
         input_context: given by `strategy.distribute_datasets_from_function`: makes this the input
             pipeline of one worker, as of `read_pairs`.
 
@@ -132,6 +135,8 @@ def read_masked(
             seed=seed,
             window=window,
             skip=skip,
+            joined=True,
+            figures=figures,
             input_context=input_context,
             **options,
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 import tensorflow as tf
 
+from labse_tf.data.cut_sentences import CUT_PAIRS, CUT_SENTENCES, warn_of_cut_sentences
 from labse_tf.data.pair_files import common_format, group_shards, scan_pairs
 from labse_tf.data.pipeline import (
     WIDTH_MULTIPLE,
@@ -39,6 +38,8 @@ def read_pairs(
     hard_negatives: int = 0,
     static_width: bool = False,
     skip: int = 0,
+    joined: bool = False,
+    figures: MutableMapping[str, float] | None = None,
     input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of translation pairs for translation ranking (arXiv 2007.01852, section 2).
@@ -76,6 +77,10 @@ def read_pairs(
             its longest sentence needs.
         skip: global batches that were consumed already: the dataset begins where one that was
             stopped after as many goes on. Takes about the time of one epoch at most.
+        joined: whether the two sides of a pair will be one sequence (`read_masked`), which is cut
+            where both together are too long.
+        figures: gets what the warning says: `cut_sentences`, the share of the sentences that are
+            cut, 0 to 1; with `joined` instead `cut_pairs`, that of the pairs.
         input_context: given by `strategy.distribute_datasets_from_function`: makes this the input
             pipeline of one worker, which reads its own part of every file. Without it, elements are
             global batches, which `fit` divides among replicas itself (under
@@ -118,7 +123,9 @@ def read_pairs(
             f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
             "Give more files or a smaller `batch_size`."
         )
-    _warn_of_cut_sentences([part for scan in scans for part in scan], preprocessor)
+    cut = warn_of_cut_sentences([part for scan in scans for part in scan], preprocessor, joined)
+    if figures is not None:
+        figures[CUT_PAIRS if joined else CUT_SENTENCES] = cut
     window = min(window, sum(counts) // batch_size)
     windows_skipped, batches_skipped = divmod(skip, window)
 
@@ -145,7 +152,7 @@ def read_pairs(
         order = tf.random.stateless_uniform([window], [order_key, number], alg="philox")
         return tf.gather(batches, tf.argsort(order)), (pieces.values, pieces.row_splits)
 
-    def cut(batches, pieces):
+    def slices(batches, pieces):
         pieces = tf.data.Dataset.from_tensors(pieces).repeat()
         return tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(batches), pieces)
 
@@ -175,28 +182,8 @@ def read_pairs(
         tf.data.Dataset.counter(windows_skipped),
         rows.batch(window * local_batch, drop_remainder=True),
     )
-    dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(cut).skip(batches_skipped)
+    dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(slices).skip(batches_skipped)
     return in_order(dataset.map(pack, tf.data.AUTOTUNE).unbatch(), input_context)
-
-
-def _warn_of_cut_sentences(
-    scans: Sequence[tuple[int, list[tuple[str, ...]]]], preprocessor: Preprocessor
-) -> None:
-    """Warns of sentences that are too long, by each file's number of pairs and a sample of them."""
-    cut = sentences = 0
-    for count, sample in scans:
-        texts = tf.constant(list(itertools.chain.from_iterable(sample)))
-        lengths = preprocessor.word_pieces(texts).row_lengths() + 2
-        share = tf.reduce_mean(tf.cast(lengths > preprocessor.seq_length, tf.float64))
-        cut += count * float(share)
-        sentences += len(lengths)
-    if cut:
-        share = cut / sum(count for count, _ in scans)
-        warnings.warn(
-            f"About {share:.2%} of the sentences (of a sample of {sentences:,}) are longer than "
-            f"`seq_length` (={preprocessor.seq_length}) tokens and are cut.",
-            stacklevel=3,
-        )
 
 
 def divide_rows(rows: tf.Tensor, length: tf.Tensor, batches: int) -> tf.Tensor:

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -153,14 +153,21 @@ class Reports(tf_keras.callbacks.Callback):
         first: number of the run's steps before this call of `fit`.
         last: number of the run's steps at the end of the stage.
         unit: what the rows of a batch are, as "pairs".
+        figures: of the data, for TensorBoard alone.
     """
 
     def __init__(
-        self, state: TrainingState, config: TrainingConfig, first: int, last: int, unit: str
+        self,
+        state: TrainingState,
+        config: TrainingConfig,
+        first: int,
+        last: int,
+        unit: str,
+        figures: Mapping[str, float],
     ):
         super().__init__()
         self._state, self._config, self._first, self._last = state, config, first, last
-        self._rate = f"{unit}/s"
+        self._rate, self._figures = f"{unit}/s", figures
         self._bar = None
         if sys.stdout.isatty():
             self._bar = tf_keras.utils.Progbar(config.steps, unit_name="step")
@@ -188,7 +195,7 @@ class Reports(tf_keras.callbacks.Callback):
                 say(" - ".join([f"{step}/{self._config.steps}", *figures]))
         if report and self._steps:
             rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
-            self._state.log(step, {**values, "learning_rate": float(rate)})
+            self._state.log(step, {**values, "learning_rate": float(rate), **self._figures})
         if report:
             self.model.reset_metrics()
             self._seconds, self._steps = 0.0, 0

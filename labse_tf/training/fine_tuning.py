@@ -164,6 +164,8 @@ def _run_stage(
         stage.directory(workdir), model, optimizer, settings, config.keep_checkpoints
     )
 
+    figures: dict[str, float] = {}
+
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
         return read_pairs(
             pairs,
@@ -175,6 +177,7 @@ def _run_stage(
             hard_negatives=config.hard_negatives,
             static_width=static,
             skip=skip,
+            figures=figures,
             input_context=context,
         )
 
@@ -189,6 +192,7 @@ def _run_stage(
         dataset,
         unit="pairs",
         preemption=preemption,
+        figures=figures,
         callbacks=callbacks,
     )
     if state.finished:

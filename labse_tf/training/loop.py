@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -25,6 +26,7 @@ def train(
     *,
     unit: str,
     preemption: Preemption,
+    figures: Mapping[str, float] = types.MappingProxyType({}),
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
 ) -> None:
     """Takes the steps of a stage that are not finished, with checks, reports and checkpoints.
@@ -39,6 +41,7 @@ def train(
             elements for one replica each, as `read_pairs` gives them.
         unit: what the rows of a batch are, as "pairs".
         preemption: of the whole run, entered.
+        figures: of the data, which `dataset` may set: go to TensorBoard with every report.
         callbacks: run after a step was checked and reported, before it is saved; one may set
             `task.stop_training`.
 
@@ -75,7 +78,7 @@ def train(
     every_step = RaisingCallbacks(
         [
             StopUnlessFinite(state, first, reread, worker),
-            Reports(state, config, first, stage.first + stage.steps, unit),
+            Reports(state, config, first, stage.first + stage.steps, unit, figures),
             *callbacks,
             Checkpoints(state, config.checkpoint_every, stage.steps, start, preemption),
         ],

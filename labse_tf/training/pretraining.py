@@ -77,7 +77,7 @@ def pretrain(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
     )
     settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
-    preprocessor = model.preprocessor
+    preprocessor, figures = model.preprocessor, {}
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
         batches = read_masked(
@@ -92,6 +92,7 @@ def pretrain(
             shuffle_buffer=config.shuffle_buffer,
             static_width=config.static_width,
             skip=skip,
+            figures=figures,
             input_context=context,
         )
         return batches.map(lambda batch: (batch,))
@@ -104,7 +105,16 @@ def pretrain(
             if stage.num_layers not in (None, model.encoder.config.num_layers):
                 model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
             _run_stage(
-                model, head, config, stage, workdir, settings, dataset, evaluation, preemption
+                model,
+                head,
+                config,
+                stage,
+                workdir,
+                settings,
+                dataset,
+                figures,
+                evaluation,
+                preemption,
             )
     return model
 
@@ -117,6 +127,7 @@ def _run_stage(
     workdir: str | os.PathLike,
     settings: dict,
     dataset: Dataset,
+    figures: dict[str, float],
     evaluation: MaskedEvaluation | None,
     preemption: Preemption,
 ) -> None:
@@ -149,5 +160,6 @@ def _run_stage(
         dataset,
         unit="sequences",
         preemption=preemption,
+        figures=figures,
         callbacks=callbacks,
     )

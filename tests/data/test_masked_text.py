@@ -12,6 +12,7 @@ from labse_tf import Preprocessor
 from labse_tf.data.masked_text import read_masked
 from labse_tf.data.masking import Masking
 from labse_tf.data.monolingual import TEXT, read_side
+from labse_tf.data.texts import read_sentences
 from tests.data.test_ranking_pairs import write_tfrecord
 
 WIDTH = 32
@@ -105,7 +106,9 @@ def test_text_is_packed_without_padding(files, preprocessor):
 
 
 def test_share_of_tlm_and_its_form(files, preprocessor):
-    dataset = read([files["a"]], [files["s"], files["u"]], preprocessor, tlm_share=0.25)
+    arguments = [files["a"]], [files["s"], files["u"]]
+    dataset = read(*arguments, preprocessor, tlm_share=0.25, figures=(figures := {}))
+    assert figures == {"cut_pairs": 0}
     assert {name: tuple(spec.shape) for name, spec in dataset.element_spec.items()} == {
         **dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), (8, WIDTH)),
         **dict.fromkeys(("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"), (8, 5)),
@@ -226,6 +229,17 @@ def test_what_is_refused(files, preprocessor, tmp_path):
         read([tmp_path / "bad.txt"], s, preprocessor)
     with pytest.raises(ValueError, match=r"bad.tsv:1: expected 2 columns"):
         read([write_text(tmp_path / "bad.tsv", ["a"])], s, preprocessor)
+
+
+def test_capitals(tmp_path, preprocessor):
+    """A text, and pairs, as of `find_streams` and of other readers of text."""
+    (tmp_path / "A.TXT.GZ").write_bytes(gzip.compress(b"a0001 long\n" * 20))
+    (tmp_path / "S-T.TSV").write_text("s0001\tt0001\n" * 20)
+    files = [tmp_path / name for name in ("A.TXT.GZ", "S-T.TSV")]
+    batch = next(iter(read(files, [], preprocessor, tlm_share=0, exponent=0)))
+    seen = {text.strip() for row in segments(batch) for text in row[1:-1]}
+    assert seen == {"a0001 long", "s0001", "t0001"}
+    assert set(read_sentences(tmp_path / "S-T.TSV")) == {"s0001", "t0001"}
 
 
 def test_standard_input_and_more_workers_than_sentences(preprocessor, tmp_path):

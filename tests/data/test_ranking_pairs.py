@@ -33,7 +33,7 @@ def rows(name, count, longest=1):
 
 def write_tsv(path, pairs, extra=""):
     text = "".join(f"{source}\t{target}{extra}\n" for source, target in pairs).encode()
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    path.write_bytes(gzip.compress(text) if path.suffix.lower() == ".gz" else text)
     return str(path)
 
 
@@ -78,10 +78,13 @@ def flat(batches):
     return list(itertools.chain.from_iterable(batches))
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz", "a.tfrecord", "a.tfrecord.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.tsv", "a.tsv.gz", "a.tfrecord", "a.tfrecord.gz", "a.TSV", "A.TSV.GZ", "a.TFRecord.gz"],
+)
 def test_every_pair_once_an_epoch(tmp_path, preprocessor, name):
     pairs = rows("a", 60, longest=5)
-    write = write_tsv if "tsv" in name else write_tfrecord
+    write = write_tsv if "tsv" in name.lower() else write_tfrecord
     path = write(tmp_path / name, pairs)
     assert list(read_columns(path)) == pairs and scan_pairs(path) == (60, pairs[::32])
     first, second = np.split(np.array(flat(take(read_pairs(path, preprocessor, 6), 20))), 2)
@@ -96,6 +99,13 @@ def test_a_third_column_carriage_returns_and_no_last_line_feed(tmp_path, preproc
     assert sorted(flat(take(read_pairs(path, preprocessor, 3), 1))) == [
         (f"s a {i}", f"t a {i}") for i in (1, 2, 3)
     ]
+
+
+def test_a_byte_order_mark(tmp_path, preprocessor):
+    path = tmp_path / "a.tsv"
+    path.write_text("\ufeffs a 1\tt a 1\n", encoding="utf-8")
+    assert list(read_columns(path)) == [("s a 1", "t a 1")]
+    assert take(read_pairs(path, preprocessor, 1), 1) == [[("s a 1", "t a 1")]]
 
 
 def test_exponent(tmp_path, preprocessor):
@@ -171,11 +181,17 @@ def test_sentences_that_are_cut(tmp_path, preprocessor):
     lines = [("s a 7" + " a" * n, "t a 7") for n in (3, 27, 28, 90)]
     path = write_tsv(tmp_path / "a.tsv", lines)
     with pytest.warns(UserWarning, match=r"About 25.00% .* sample of 8\) .* \(=32\) tokens"):
-        read_pairs(path, preprocessor, 2)
+        read_pairs(path, preprocessor, 2, figures=(figures := {}))
+    assert figures == {"cut_sentences": 0.25}
+    # Joined, a pair has 4 tokens for "t a 7" and a [SEP] as well: 5 + 3 + 4, ...
+    with pytest.warns(UserWarning, match=r"About 75.00% of the pairs .* of 4\) .* tokens together"):
+        read_pairs(path, preprocessor, 2, joined=True, figures=figures)
+    assert figures["cut_pairs"] == 0.75
     path = write_tsv(tmp_path / "b.tsv", lines[:2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read_pairs(path, preprocessor, 2)
+        read_pairs(path, preprocessor, 2, figures=figures)
+    assert figures["cut_sentences"] == 0
 
 
 def test_shards_are_one_file(tmp_path, preprocessor):

@@ -73,7 +73,7 @@ class ReadOnce:
     def __init__(self, batches):
         self._batches, self._read = batches, None
 
-    def __call__(self, *arguments, skip, input_context, **options):
+    def __call__(self, *arguments, skip, input_context, figures, **options):
         assert input_context.num_replicas_in_sync == 1
         if self._read is None:
             dataset = read_masked(*arguments, skip=0, input_context=input_context, **options)

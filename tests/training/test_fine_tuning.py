@@ -57,7 +57,8 @@ def test_no_step_starts_the_run(new_model, pairs, tmp_path):
 def test_tensorboard(finished):
     series = read_logs(finished[0])
     names = {"loss", "negatives", "gradient_norm", "pairs/s", "learning_rate", "held_out_p_at_1"}
-    assert set(series) == names
+    assert set(series) == {*names, "cut_sentences"}
+    assert series["cut_sentences"] == pytest.approx(dict.fromkeys(series["loss"], 1 / 200))
     assert list(series["loss"]) == [2, 4, 6, 8, 10, 12]
     # Up to 0.01 in 2 steps, then down over 10: after step 6, that of the step just taken.
     assert series["learning_rate"][6] == pytest.approx(0.01 * (12 - 5) / 10, rel=1e-5)

@@ -18,6 +18,7 @@ from labse_tf.training.preemption import Preempted
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.pretraining import pretrain
 from labse_tf.training.run_directory import load_run
+from tests.training.logs import read_logs
 from tests.training.pretraining_runs import CONFIG, ReadOnce, make_model, read_head, write_pairs
 from tests.training.runs import assert_same, checkpoints, weights
 from tests.training.signals import terminate, terminate_in_step
@@ -65,6 +66,9 @@ def test_it_learns_and_stacking_loses_little(new_model, pairs, tmp_path, capfd):
     assert [f[0] for f in figures] == ["xx", "yy", "mean"] * 2
     # A guess among 12 words: 8.3% and 12.
     assert all(float(f[1].rstrip("%")) > 20 and float(f[2]) < 8 for f in figures[3:])
+
+    for stage in ("stage-1", "stage-2"):
+        assert set(read_logs(tmp_path / stage)["cut_pairs"].values()) == {0.0}
 
     # Untrained, each of 17 tokens is as likely: ln 17 = 2.83. Who does not look at the other words
     # knows at best which of the three places it is: ln 4 = 1.39.
