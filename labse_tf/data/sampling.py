@@ -113,7 +113,12 @@ def cap_shares(shares: np.ndarray, most: np.ndarray) -> np.ndarray:
 def _endless(
     rows: tf.data.Dataset, count: int, buffer: int, key: int, drawn: int
 ) -> tf.data.Dataset:
-    """Epochs of `rows`, each in another order, without their first `drawn` elements."""
+    """Epochs of `rows`, each in another order, without their first `drawn` elements.
+
+    An epoch of another `count`, as of a file that was cut short meanwhile, is an error: without
+    it, one of no rows would be repeated for ever.
+    """
+    rows = rows.apply(tf.data.experimental.assert_cardinality(count))
 
     def epoch(number):
         # tf.data mixes the global seed into every seed; here, in this function's graph, it is 1.

@@ -15,6 +15,7 @@ import tf_keras
 from labse_tf.files.atomic import atomic_file
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
+from labse_tf.training.data_files import DataFiles
 from labse_tf.training.preemption import Preempted, Preemption
 
 
@@ -110,6 +111,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
 
     Args:
         state: of the stage.
+        files: that were read, which are compared with those of the start before each save.
         every: steps between checkpoints.
         last: number of the stage's steps.
         start: number of those that were finished before this call of `fit`.
@@ -117,22 +119,30 @@ class Checkpoints(tf_keras.callbacks.Callback):
 
     Raises:
         Preempted: after the checkpoint that SIGTERM asked for, be it that of the last step.
+        ValueError: instead of a save, if a file has another content.
     """
 
     def __init__(
-        self, state: TrainingState, every: int, last: int, start: int, preemption: Preemption
+        self,
+        state: TrainingState,
+        files: DataFiles,
+        every: int,
+        last: int,
+        start: int,
+        preemption: Preemption,
     ):
         super().__init__()
-        self._state, self._every, self._last = state, every, last
+        self._state, self._files, self._every, self._last = state, files, every, last
         self._start, self._preemption = start, preemption
 
     def on_train_batch_end(self, batch: int, logs=None):
         step = self._start + batch + 1
         finished = step == self._last or self.model.stop_training
         asked = self._preemption.asked()
-        if finished:
-            self._state.finish()
         if finished or asked or step % self._every == 0:
+            self._files.check()
+            if finished:
+                self._state.finish()
             self._state.save()
         if asked:
             raise Preempted(

@@ -17,6 +17,7 @@ from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.data_files import DataFiles
 from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.locking import locked
@@ -67,8 +68,8 @@ def fine_tune(
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
             model was loaded to embed only, in bfloat16 or with another backend; or `config` and
-            `loss` disagree; or no pair of many steps had a negative, see
-            `labse_tf.training.nothing_to_learn`.
+            `loss` disagree; or a file of `pairs` was changed meanwhile; or no pair of many steps
+            had a negative, see `labse_tf.training.nothing_to_learn`.
 
     Example:
         >>> model = labse_tf.load("release")
@@ -82,6 +83,7 @@ def fine_tune(
     settings = settings_of(config, pairs=pairs, held_out=held_out) | ranking_loss.get_config()
     if type(ranking_loss) is not AdditiveMarginRankingLoss:
         settings["loss"] = type(ranking_loss).__name__
+    files = DataFiles(settings, "pairs")
     check_stages(workdir, bool(config.stages))
     lock = locked(workdir, strategy.extended.should_checkpoint)
     with lock, Preemption(strategy) as preemption, strategy.scope():
@@ -99,6 +101,7 @@ def fine_tune(
                 held_out,
                 ranking_loss,
                 settings,
+                files,
                 preemption,
             )
     return model
@@ -137,6 +140,7 @@ def _run_stage(
     held_out: list[str],
     ranking_loss: AdditiveMarginRankingLoss,
     settings: dict[str, Any],
+    files: DataFiles,
     preemption: Preemption,
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
@@ -192,6 +196,7 @@ def _run_stage(
         dataset,
         unit="pairs",
         preemption=preemption,
+        files=files,
         figures=figures,
         callbacks=callbacks,
     )

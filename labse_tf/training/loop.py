@@ -11,6 +11,7 @@ import tf_keras
 from labse_tf.training.callbacks import Checkpoints, RaisingCallbacks, Reports, StopUnlessFinite
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
+from labse_tf.training.data_files import DataFiles
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.stages import Stage
 
@@ -26,6 +27,7 @@ def train(
     *,
     unit: str,
     preemption: Preemption,
+    files: DataFiles,
     figures: Mapping[str, float] = types.MappingProxyType({}),
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
 ) -> None:
@@ -41,6 +43,7 @@ def train(
             elements for one replica each, as `read_pairs` gives them.
         unit: what the rows of a batch are, as "pairs".
         preemption: of the whole run, entered.
+        files: that `dataset` reads.
         figures: of the data, which `dataset` may set: go to TensorBoard with every report.
         callbacks: run after a step was checked and reported, before it is saved; one may set
             `task.stop_training`.
@@ -49,7 +52,7 @@ def train(
         FloatingPointError: the loss or the gradient was not finite; the last checkpoint is kept.
         OSError: something of the run could not be written; the last checkpoint is kept.
         Preempted: the process got SIGTERM; a checkpoint of the step was saved.
-        ValueError: the data ended before the last step.
+        ValueError: the data ended before the last step, or a file of it has another content now.
     """
     strategy, start = task.distribute_strategy, state.step
     if state.finished or start >= stage.steps > 0:
@@ -80,7 +83,7 @@ def train(
             StopUnlessFinite(state, first, reread, worker),
             Reports(state, config, first, stage.first + stage.steps, unit, figures),
             *callbacks,
-            Checkpoints(state, config.checkpoint_every, stage.steps, start, preemption),
+            Checkpoints(state, files, config.checkpoint_every, stage.steps, start, preemption),
         ],
         add_history=True,
         model=task,
@@ -88,7 +91,7 @@ def train(
         epochs=1,
         steps=steps,
     )
-    with preemption.steps():
+    with files.explaining(), preemption.steps():
         task.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=every_step)
     if not state.finished:
         raise ValueError(

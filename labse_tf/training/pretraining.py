@@ -15,6 +15,7 @@ from labse_tf.inference.model import LaBSE
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
+from labse_tf.training.data_files import DataFiles
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
 from labse_tf.training.locking import locked
 from labse_tf.training.loop import Dataset, train
@@ -62,7 +63,8 @@ def pretrain(
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_masked` and `stack`; or `workdir` holds another
             run; or the model was loaded to embed only, in bfloat16 or with another backend; or
-            nothing could be masked in many steps, see `labse_tf.training.nothing_to_learn`.
+            a file was changed meanwhile; or nothing could be masked in many steps, see
+            `labse_tf.training.nothing_to_learn`.
 
     Example:
         >>> files = ["deu-eng.tsv.gz", "jpn-eng.tsv.gz"]
@@ -77,6 +79,7 @@ def pretrain(
         model.preprocessor, config.mask_rate, config.max_predictions or None, config.whole_words
     )
     settings = settings_of(config, text=text, pairs=pairs, held_out=held_out)
+    files = DataFiles(settings, "text", "pairs")
     preprocessor, figures = model.preprocessor, {}
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
@@ -112,6 +115,7 @@ def pretrain(
                 workdir,
                 settings,
                 dataset,
+                files,
                 figures,
                 evaluation,
                 preemption,
@@ -127,6 +131,7 @@ def _run_stage(
     workdir: str | os.PathLike,
     settings: dict,
     dataset: Dataset,
+    files: DataFiles,
     figures: dict[str, float],
     evaluation: MaskedEvaluation | None,
     preemption: Preemption,
@@ -160,6 +165,7 @@ def _run_stage(
         dataset,
         unit="sequences",
         preemption=preemption,
+        files=files,
         figures=figures,
         callbacks=callbacks,
     )

@@ -318,6 +318,16 @@ def test_damaged_files(tmp_path, preprocessor):
         read_pairs(records, preprocessor, 2)
 
 
+@pytest.mark.parametrize("left", [0, 20, 70])
+def test_a_file_that_is_replaced_meanwhile(tmp_path, preprocessor, left):
+    """An epoch of other rows is an error; one of none was repeated for ever."""
+    path = write_tsv(tmp_path / "a.tsv.gz", rows("a", 40))
+    batches = read_pairs(path, preprocessor, 8)
+    write_tsv(tmp_path / "a.tsv.gz", rows("a", left))
+    with pytest.raises(tf.errors.FailedPreconditionError, match="expected to contain 40 elements"):
+        take(batches, 11)
+
+
 def test_files_that_are_not_there_empty_or_unlike(tmp_path, preprocessor):
     good = write_tsv(tmp_path / "good.tsv", rows("a", 5))
     empty = write_tsv(tmp_path / "empty.tsv", [])

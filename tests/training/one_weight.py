@@ -14,6 +14,7 @@ from labse_tf.optimizers.adamw import AdamW
 from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.data_files import DataFiles
 from labse_tf.training.loop import train
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import settings_of
@@ -88,11 +89,14 @@ def make_model(vocab_file):
     return types.SimpleNamespace(encoder=Encoder(), preprocessor=Preprocessor(vocab_file, 8))
 
 
-def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
+def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=()):
     """Trains a new weight in the current strategy; returns it.
 
-    `callback` is the class of one, made of the state, the configuration and the stage.
+    `callback` is the class of one, made of the state, the configuration and the stage. `pairs` are
+    files that it is said to read.
     """
+    settings = settings_of(config, pairs=pairs)
+    files = DataFiles(settings, "pairs")
     model = make_model(vocab_file)
     encoder = model.encoder
     with Preemption(tf.distribute.get_strategy()) as preemption:
@@ -102,9 +106,7 @@ def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
             task = Task(encoder, figures or {})
             task.compile(optimizer)
             directory = stage.directory(workdir)
-            state = TrainingState(
-                directory, model, optimizer, settings_of(config), config.keep_checkpoints
-            )
+            state = TrainingState(directory, model, optimizer, settings, config.keep_checkpoints)
             train(
                 task,
                 config,
@@ -113,6 +115,7 @@ def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None):
                 dataset,
                 unit="rows",
                 preemption=preemption,
+                files=files,
                 callbacks=[callback(state, config, stage)] if callback else [],
             )
     return float(encoder.weight.numpy())
