@@ -18,13 +18,11 @@ def main(arguments: list[str] | None = None) -> None:
         "it goes on from the last checkpoint. `python -m export.saved_model` exports the run.",
     )
     parser.add_argument("--pairs", nargs="+", required=True, help="files of translation pairs")
-    parser.add_argument(
-        "--held-out", nargs="+", default=(), help="files of pairs to measure retrieval on, P@1"
-    )
     add_start(
         parser,
         labse_tf.FineTuningConfig,
         init="release to go on from; --num-layers may add layers on top",
+        held_out="files of pairs to measure retrieval on, P@1",
     )
     flags = parser.parse_args(arguments)
     config = read_config(parser, flags, labse_tf.FineTuningConfig)

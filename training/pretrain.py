@@ -30,16 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
         help="texts for MLM, a sentence a line, one file a language; or files of translation "
         "pairs, each side of which is text (default: --pairs)",
     )
-    parser.add_argument(
-        "--held-out",
-        nargs="+",
-        default=(),
-        help="texts or pairs to measure masked accuracy and perplexity on, language by language",
-    )
     add_start(
         parser,
         PretrainingConfig,
         init="release to go on from; --num-layers or --stages may stack its layers",
+        held_out="texts or pairs to measure masked accuracy and perplexity on, language by "
+        "language",
     )
     flags = parser.parse_args(arguments)
     config = read_config(parser, flags, PretrainingConfig)

@@ -9,20 +9,30 @@ import tf_keras
 
 import labse_tf
 from labse_tf.commands.flags import add_flags, from_flags
-from labse_tf.training.config import TrainingConfig
+from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS
+from labse_tf.training.config import FineTuningConfig, PretrainingConfig, TrainingConfig
 from labse_tf.training.strategy import choose_strategy
 
 Deepen = Callable[[labse_tf.Encoder, int], labse_tf.Encoder]
+_WORDS = ("seq_length", "max_word_bytes", "tokenization")  # flags of a Preprocessor
+_SEQ_LENGTHS = {
+    FineTuningConfig: "the paper: 128; Model Garden: 32",
+    PretrainingConfig: "the paper: 512",
+}
 
 
-def add_start(parser: argparse.ArgumentParser, config: type[TrainingConfig], init: str) -> None:
-    """Adds the flags of a run: its directory, its model, its devices, how it is trained.
+def add_start(
+    parser: argparse.ArgumentParser, config: type[TrainingConfig], init: str, held_out: str
+) -> None:
+    """Adds the flags of a run: its directory, its data, its model, its devices, its training.
 
     Args:
         parser: is added to.
         config: the dataclass of the training's flags.
         init: help of `--init`.
+        held_out: help of `--held-out`.
     """
+    parser.add_argument("--held-out", nargs="+", default=(), help=held_out)
     parser.add_argument("--workdir", required=True, help="directory of the run")
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--vocab", help="vocabulary of a new encoder (see training.vocabulary)")
@@ -37,14 +47,27 @@ def add_start(parser: argparse.ArgumentParser, config: type[TrainingConfig], ini
     parser.add_argument(
         "--seq-length",
         type=int,
-        help="longest sequence in tokens (default: 128; the paper: 128; Model Garden: 32)",
+        help=f"longest sequence in tokens (default: 128; {_SEQ_LENGTHS[config]})",
     )
-    add_flags(parser.add_argument_group("training"), config)
+    parser.add_argument(
+        "--max-word-bytes",
+        type=int,
+        help="a longer word is [UNK]: 100 in Google's models, and in runs that were begun before "
+        "there was this flag; needs --vocab (default: no limit)",
+    )
+    parser.add_argument(
+        "--tokenization",
+        choices=TOKENIZATIONS,
+        help=f"how text is divided into words, as of training.vocabulary (default: {GOOGLE})",
+    )
+    # With a preset, what was not given is None.
+    add_flags(parser.add_argument_group("training"), config, preset=config())
     add_flags(
         parser.add_argument_group("a new encoder"),
         labse_tf.EncoderConfig,
         preset=labse_tf.EncoderConfig.small(vocab_size=1),
         without=["vocab_size"],  # that of the vocabulary
+        others={"LaBSE": labse_tf.EncoderConfig.base()},
     )
 
 
@@ -52,6 +75,8 @@ def read_config(
     parser: argparse.ArgumentParser, flags: argparse.Namespace, kind: type[TrainingConfig]
 ) -> TrainingConfig:
     """How to train. --stages says the depth of a new encoder, and --tpu that shapes are static."""
+    if flags.evaluate_every is not None and not flags.held_out:
+        parser.error("--evaluate-every measures on --held-out files; give some, or drop it")
     if flags.tpu is not None:
         flags.static_width = True
     config = kind(**from_flags(flags, kind))
@@ -78,19 +103,20 @@ def make_model(
         ValueError, OSError: of the vocabulary, the release, or the strategy.
     """
     shape = from_flags(flags, labse_tf.EncoderConfig)
+    words = {name: getattr(flags, name) for name in _WORDS if getattr(flags, name) is not None}
     strategy = choose_strategy(flags.cpu_replicas, flags.tpu)
     tf_keras.utils.set_random_seed(seed)
     with strategy.scope():
         if flags.init:
             num_layers = shape.pop("num_layers", None)
-            if shape or flags.seq_length:
-                parser.error(f"--init has a shape of its own; drop {sorted(shape)} --seq-length")
+            given = [f"--{name.replace('_', '-')}" for name in {**shape, **words}]
+            if given:
+                parser.error(f"--init has a shape and words of its own; drop {' '.join(given)}")
             model = labse_tf.load(flags.init)
             if num_layers not in (None, model.encoder.config.num_layers):
                 model = labse_tf.LaBSE(model.preprocessor, deepen(model.encoder, num_layers))
         else:
-            lengths = {"seq_length": flags.seq_length} if flags.seq_length else {}
-            preprocessor = labse_tf.Preprocessor(flags.vocab, **lengths)
+            preprocessor = labse_tf.Preprocessor(flags.vocab, **words)
             shape["vocab_size"] = preprocessor.vocab_size
             model = labse_tf.LaBSE(
                 preprocessor, labse_tf.Encoder(labse_tf.EncoderConfig.small(**shape))

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from labse_tf.training.preemption import Preempted
@@ -25,6 +25,7 @@ def add_flags(
     dataclass: type,
     preset: Any = None,
     without: Collection[str] = (),
+    others: Mapping[str, Any] | None = None,
 ) -> None:
     """Adds a flag for each field of a dataclass: its name, type, help and default.
 
@@ -36,17 +37,21 @@ def add_flags(
         preset: an instance whose values are the defaults instead of the dataclass' own. A flag
             that is not given is None then, so that `from_flags` can tell what was.
         without: fields that have no flag.
+        others: instances whose values are said beside the defaults, by what they are called.
     """
     types = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
         if field.name in without:
             continue
         default = getattr(preset, field.name) if preset is not None else field.default
-        text = field.metadata.get("help", "").replace("%", "%%")
+        values = {"default": default}
+        values |= {name: getattr(other, field.name) for name, other in (others or {}).items()}
+        said = "; ".join(f"{name}: {value}" for name, value in values.items())
+        text = f"{field.metadata.get('help', '')} ({said})".strip().replace("%", "%%")
         options: dict[str, Any] = {
             "dest": field.name,
             "default": None if preset is not None else default,
-            "help": f"{text} (default: {str(default).replace('%', '%%')})".strip(),
+            "help": text,
         }
         if types[field.name] in (bool, bool | None):
             options["action"] = argparse.BooleanOptionalAction

@@ -200,16 +200,18 @@ class PretrainingConfig(TrainingConfig):
         ValueError: a field is out of its range; the message names field and value.
     """
 
-    batch_size: int = option(256, "sequences of a global batch, over all replicas")
+    steps: int = option(10_000, "updates, each of a global batch", paper="3,000,000")
+    batch_size: int = option(256, "sequences of a global batch, over all replicas", paper="8,192")
     stages: str = option(
         "",
         "numbers of layers to stack through, each a multiple of the one before, with their shares "
-        "of the steps: 3:25%,6:25%,12:50%; the paper: a quarter, a half, all of the layers",
+        "of the steps: 3:25%,6:25%,12:50%",
+        paper="a quarter, a half, all of the layers, for 400,000, 800,000 and 1,800,000 steps",
     )
     learning_rate: float = option(1e-4, "highest learning rate of AdamW")
-    mask_rate: float = option(DEFAULT_MASK_RATE, "share of the word pieces to predict")
+    mask_rate: float = option(DEFAULT_MASK_RATE, "share of the word pieces to predict", paper=0.2)
     max_predictions: int = option(
-        0, "most word pieces to predict in a sequence; 0: mask_rate times its length"
+        0, "most word pieces to predict in a sequence; 0: mask_rate times its length", paper=80
     )
     whole_words: bool = option(False, "mask all pieces of a word together")
     tlm_share: float = option(

@@ -10,7 +10,7 @@ from labse_tf.commands.flags import add_flags, from_flags, run_program
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.preparation.options import PreparationOptions
 from labse_tf.training.config import FineTuningConfig, PretrainingConfig
-from training.start import add_start, read_config
+from training.start import add_start, make_model, read_config
 
 # Where the default's successor would be refused; a default, where two options exclude each other.
 OTHERS = {
@@ -81,11 +81,29 @@ def test_help_has_each_field_and_its_default(kind):
         assert f"{field.metadata['help']} (default: {field.default})" in text
 
 
-def test_help_of_translation_ranking_has_the_papers_recipe():
+def start_parser(kind=FineTuningConfig):
     parser = argparse.ArgumentParser(prog="x")
-    add_start(parser, FineTuningConfig, init="")
-    text = " ".join(parser.format_help().split())
+    add_start(parser, kind, init="", held_out="")
+    return parser
+
+
+def test_help_of_pre_training_has_the_papers_recipe():
+    text = " ".join(start_parser(PretrainingConfig).format_help().split())
     for said in [
+        "over all replicas; the paper: 8,192 (default: 256)",
+        "a global batch; the paper: 3,000,000 (default: 10000)",
+        "the paper: a quarter, a half, all of the layers, for 400,000, 800,000 and 1,800,000 steps",
+        "of the word pieces to predict; the paper: 0.2 (default: 0.15)",
+        "mask_rate times its length; the paper: 80 (default: 0)",
+        "longest sequence in tokens (default: 128; the paper: 512)",
+    ]:
+        assert said in text
+
+
+def test_help_of_translation_ranking_has_the_papers_recipe():
+    text = " ".join(start_parser().format_help().split())
+    for said in [
+        "--hidden-size INT (default: 256; LaBSE: 768)",
         "over all replicas; the paper: 4,096; Model Garden: 4,096 (default: 256)",
         "subtracted from a pair's cosine; the paper: 0.3; Model Garden: 0.3 (default: 0.3)",
         "highest learning rate of AdamW; the paper: 1e-3; Model Garden: 1e-4 (default: 5e-05)",
@@ -107,10 +125,8 @@ def test_help_of_translation_ranking_has_the_papers_recipe():
     ],
 )
 def test_a_flag_that_would_do_nothing_is_not_there(kind, flag, capsys):
-    parser = argparse.ArgumentParser()
-    add_start(parser, kind, init="")
     with pytest.raises(SystemExit):
-        parser.parse_args(["--workdir=x", "--vocab=y", flag])
+        start_parser(kind).parse_args(["--workdir=x", "--vocab=y", flag])
     assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
 
 
@@ -126,22 +142,57 @@ def test_a_flag_that_would_do_nothing_is_not_there(kind, flag, capsys):
     ],
 )
 def test_what_flags_say_of_one_another(arguments, depth, static):
-    parser = argparse.ArgumentParser()
-    add_start(parser, FineTuningConfig, init="")
+    parser = start_parser()
     flags = parser.parse_args(["--workdir=x", "--vocab=y", *arguments])
     config = read_config(parser, flags, FineTuningConfig)
     assert (flags.num_layers, config.static_width) == (depth, static)
 
 
 def test_stages_and_another_depth_are_refused(capsys):
-    parser = argparse.ArgumentParser()
-    add_start(parser, FineTuningConfig, init="")
+    parser = start_parser()
     flags = parser.parse_args(
         ["--workdir=x", "--vocab=y", "--stages=1:50%,3:50%", "--num-layers=3"]
     )
     with pytest.raises(SystemExit):
         read_config(parser, flags, FineTuningConfig)
     assert "--stages says the depths; drop --num-layers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [FineTuningConfig, PretrainingConfig])
+def test_measuring_on_nothing_is_refused(kind, capsys):
+    parser = start_parser(kind)
+    default = str(kind().evaluate_every)  # also the default, if it is given
+    arguments = ["--workdir=x", "--vocab=y", "--evaluate-every", default]
+    with pytest.raises(SystemExit):
+        read_config(parser, parser.parse_args(arguments), kind)
+    assert "--evaluate-every measures on --held-out files" in capsys.readouterr().err
+    flags = parser.parse_args([*arguments, "--held-out", "z"])
+    assert read_config(parser, flags, kind) == kind()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit", "tokenization"),
+    [
+        ([], None, "google"),
+        (["--max-word-bytes=100"], 100, "google"),
+        (["--tokenization=hugging-face"], None, "hugging-face"),
+    ],
+)
+def test_words_of_a_vocabulary(arguments, limit, tokenization, vocab_file):
+    parser = start_parser()
+    arguments = ["--workdir=x", f"--vocab={vocab_file}", *arguments, "--num-layers=0"]
+    preprocessor = make_model(parser, parser.parse_args(arguments), 0, None).preprocessor
+    assert (preprocessor.max_word_bytes, preprocessor.tokenization) == (limit, tokenization)
+
+
+def test_a_release_has_a_shape_and_words_of_its_own(capsys):
+    parser = start_parser()
+    flags = ["--seq-length=8", "--max-word-bytes=9", "--tokenization=google"]
+    flags += ["--hidden-size=16", "--num-layers=3"]
+    with pytest.raises(SystemExit):
+        make_model(parser, parser.parse_args(["--workdir=x", "--init=y", *flags]), 0, None)
+    said = "drop --hidden-size --seq-length --max-word-bytes --tokenization"
+    assert capsys.readouterr().err.rstrip().endswith(said)
 
 
 def test_errors_are_one_line_and_status_2(capsys):
