@@ -16,7 +16,8 @@ def add_prune(commands) -> None:
         "--corpus",
         nargs="+",
         required=True,
-        help="your text: a sentence a line, or translation pairs (.tsv, .tfrecord); plain or .gz",
+        help="your text: a sentence a line, or translation pairs (.tsv, .tfrecord); plain or .gz; "
+        "or a pipe, as <(xzcat crawl.xz), or - for standard input",
     )
     parser.add_argument(
         "--min-count", type=int, default=1, help="how often a piece must occur (default: 1)"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
@@ -10,7 +14,7 @@ from tqdm import tqdm
 from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
-from labse_tf.files.lines import read_lines
+from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import size_on_disk
@@ -32,7 +36,8 @@ def prune_release(
     Args:
         source: whatever `labse_tf.load` reads.
         destination: the directory to write; it must not exist.
-        corpus: files of sentences or of translation pairs; read twice.
+        corpus: files of sentences or of translation pairs, or pipes, or "-" for standard input. It
+            is read twice: what comes through a pipe is copied to a temporary file meanwhile.
         min_count: how often a piece must occur.
         keep_file: pieces that stay in any case, one a line.
         languages: ISO codes; pieces whose letters are of these languages' scripts stay.
@@ -52,19 +57,26 @@ def prune_release(
         raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
     if os.path.lexists(destination):
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
-    if missing := [os.fspath(path) for path in corpus if not os.path.isfile(path)]:
-        raise FileNotFoundError(f"There is no file {missing[0]!r} of the corpus.")
+    _check_corpus(corpus)
     scripts = set().union(*map(scripts_of, languages))
     model = load(source)
     keep = _pieces(keep_file, set(model.preprocessor.tokens)) if keep_file else ()
-    usage = count_usage(model.preprocessor, _progress(corpus, "counting"))
-    kept = prune(
-        model.preprocessor, model.encoder, usage, min_count=min_count, keep=keep, scripts=scripts
-    )
-    pruned = LaBSE(*kept)
-    total, changed = changed_tokens(
-        model.preprocessor, pruned.preprocessor, _progress(corpus, "comparing", usage.sentences)
-    )
+    with _readable_twice(corpus) as files:
+        usage = count_usage(model.preprocessor, _sentences(files, "counting"))
+        kept = prune(
+            model.preprocessor,
+            model.encoder,
+            usage,
+            min_count=min_count,
+            keep=keep,
+            scripts=scripts,
+        )
+        pruned = LaBSE(*kept)
+        total, changed = changed_tokens(
+            model.preprocessor,
+            pruned.preprocessor,
+            _sentences(files, "comparing", usage.sentences),
+        )
     pruned.save(destination, **dtypes)
 
     def row(name: str, before: float, after: float, form: str) -> str:
@@ -87,15 +99,44 @@ def prune_release(
     return lines
 
 
-def _progress(
-    corpus: Sequence[str | os.PathLike], what: str, total: int | None = None
+def _check_corpus(corpus: Sequence[str | os.PathLike]) -> None:
+    for path in map(os.fspath, corpus):
+        if path != STDIN and (not os.path.exists(path) or os.path.isdir(path)):
+            raise FileNotFoundError(f"There is no file {path!r} of the corpus.")
+
+
+@contextlib.contextmanager
+def _readable_twice(corpus: Sequence[str | os.PathLike]) -> Iterator[list[tuple[str, str]]]:
+    """Each path of a corpus with the file to read: its own, or a temporary copy of a pipe."""
+    with tempfile.TemporaryDirectory(prefix="labse_tf-") as directory:
+        files = []
+        for number, path in enumerate(map(os.fspath, corpus)):
+            file = path
+            if not os.path.isfile(path):
+                # With its own ending, which says what it holds.
+                file = os.path.join(directory, f"{number}-{os.path.basename(path)}")
+                source = sys.stdin.fileno() if path == STDIN else path
+                with (
+                    open(source, "rb", closefd=path != STDIN) as pipe,
+                    open(file, "wb") as copy,
+                ):
+                    shutil.copyfileobj(pipe, copy)
+            files.append((path, file))
+        yield files
+
+
+def _sentences(
+    files: Sequence[tuple[str, str]], what: str, total: int | None = None
 ) -> Iterator[str]:
     """The sentences of all files, with a progress bar if stderr is a terminal."""
     with tqdm(desc=what, total=total, unit=" sentences", disable=None) as bar:
-        for path in corpus:
-            for sentence in read_sentences(path):
-                bar.update()
-                yield sentence
+        for path, file in files:
+            try:
+                for sentence in read_sentences(file):
+                    bar.update()
+                    yield sentence
+            except ValueError as error:
+                raise ValueError(str(error).replace(file, path)) from error
 
 
 def _pieces(keep_file: str | os.PathLike, known: set[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_encoder
+from labse_tf.encoder.weights import unfilled_encoder, weights_by_name
 
 # Precisions of the computation, and their Keras policies.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -20,8 +20,9 @@ def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
     if weights_dtype_of(encoder) == weights_dtype:
         return encoder
     other = unfilled_encoder(encoder.config, weights_dtype, encoder.dtype_policy.name)
-    for source, target in zip(encoder.weights, other.weights, strict=True):
-        target.assign(tf.cast(source.value(), target.dtype))
+    weights = weights_by_name(encoder)
+    for name, target in weights_by_name(other).items():
+        target.assign(tf.cast(weights[name].value(), target.dtype))
     return other
 
 
@@ -37,8 +38,12 @@ def computing_in(encoder: Encoder, precision: str) -> Encoder:
     """
     if encoder.compute_dtype == precision:
         return encoder
-    weights = iter(encoder.weights)
-    with tf.variable_creator_scope(lambda next_creator, **options: next(weights)):
+    weights = weights_by_name(encoder)
+
+    def reuse(next_creator, **options):
+        return weights[f"{tf.get_current_name_scope()}/{options['name']}"]
+
+    with tf.variable_creator_scope(reuse):
         return Encoder(encoder.config, weights_dtype_of(encoder), POLICIES[precision])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_encoder
+from labse_tf.encoder.weights import unfilled_variables, weights_by_name
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.scripts import scripts_in
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
@@ -72,7 +72,7 @@ def prune(
     keep: Collection[str] = (),
     scripts: Collection[str] = (),
 ) -> tuple[Preprocessor, Encoder]:
-    """A preprocessor and an encoder with fewer word pieces.
+    """A preprocessor and an encoder with fewer word pieces, in the encoder's dtypes.
 
     Kept, in their order, are the special tokens, the pieces that the corpus uses, its single
     characters (alone and as continuations, so that an unseen word is spelt instead of unknown),
@@ -109,8 +109,18 @@ def prune(
             or (wanted and (found := scripts_in(token.removeprefix("##"))) and found <= wanted)
         ]
     )
-    pruned = unfilled_encoder(dataclasses.replace(encoder.config, vocab_size=len(kept)))
-    for source, target in zip(encoder.weights, pruned.weights, strict=True):
+    config = dataclasses.replace(encoder.config, vocab_size=len(kept))
+    with unfilled_variables():
+        pruned = Encoder(
+            config,
+            encoder.embeddings.word.dtype.name,
+            dtype=encoder.dtype_policy.name,
+            name=encoder.name,
+            trainable=encoder.trainable,
+        )
+    weights = weights_by_name(encoder)
+    for name, target in weights_by_name(pruned).items():
+        source = weights[name]
         if source is encoder.embeddings.word:
             # Its value: TensorFlow copies a variable that was gathered from at every read.
             target.assign(tf.gather(source.value(), kept))

@@ -50,6 +50,11 @@ def _empty(shape: list[int], dtype: tf.DType) -> tf.Tensor:
         return tf.zeros(shape, dtype)
 
 
+def weights_by_name(encoder: Encoder) -> dict[str, tf.Variable]:
+    """An encoder's weights. Their order is not the same in all: Keras lists frozen layers last."""
+    return {weight.name.removesuffix(":0"): weight for weight in encoder.weights}
+
+
 def assign(variable: tf.Variable, fill: Callable[[np.ndarray], None]) -> None:
     """Assigns to a variable the values that `fill` writes into an array of its shape and dtype.
 

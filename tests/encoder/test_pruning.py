@@ -2,8 +2,10 @@
 
 import collections
 import gzip
+import os
 import pathlib
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import labse_tf
 from labse_tf.commands.main import main
 from labse_tf.conversion.pruned_releases import prune_release
 from labse_tf.data.texts import read_sentences
+from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
 from labse_tf.files.lines import read_lines
 from labse_tf.pretrained import hugging_face
@@ -81,6 +84,35 @@ def test_what_stays_by_hand(by_hand):
     assert set(expected) - set(tokens_of(twice)) == {"cat", "hat"}  # each once; ##s is a character
     more = tokens_of(pruned_model(by_hand, usage, keep=["dog"], scripts=["CYRILLIC"]))
     assert [t for t in more if t not in expected] == ["dog", "ж", "##ж", "жук", "ё"]
+
+
+def test_dtypes_stay(by_hand):
+    """Those of the weights and of the policy, and what else a layer is made with."""
+    usage = count_usage(by_hand.preprocessor, ["the cats"])
+    for encoder, dtypes in (
+        (stored_as(by_hand.encoder, "bfloat16"), ("bfloat16", "float32")),
+        (labse_tf.Encoder(by_hand.encoder.config, "float16", "mixed_bfloat16", "labse", False),
+         ("float16", "bfloat16")),
+    ):  # fmt: skip
+        _, pruned = prune(by_hand.preprocessor, encoder, usage)
+        assert (pruned.embeddings.word.dtype.name, pruned.compute_dtype) == dtypes
+        assert pruned.dtype_policy.name == encoder.dtype_policy.name
+        assert (pruned.name, pruned.trainable) == (encoder.name, encoder.trainable)
+        assert pruned.weights[0].dtype == encoder.weights[0].dtype
+        np.testing.assert_array_equal(pruned.weights[-1], encoder.weights[-1])
+
+
+def test_a_frozen_layer_keeps_its_weights(by_hand):
+    """Keras lists the weights of frozen layers after the others."""
+    usage, text = count_usage(by_hand.preprocessor, ["the cats"]), tf.constant(["the cats", "cat"])
+    inputs = by_hand.preprocessor(text)
+    expected = by_hand.encoder(inputs)["default"]
+    by_hand.encoder.embeddings.trainable = False
+    preprocessor, pruned = prune(by_hand.preprocessor, by_hand.encoder, usage)
+    np.testing.assert_array_equal(pruned(preprocessor(text))["default"], expected)
+    for change in (stored_as, computing_in):
+        found = change(by_hand.encoder, "bfloat16")(inputs)["default"]
+        np.testing.assert_allclose(found, expected, atol=0.1)
 
 
 def test_folded_characters_stay(tmp_path):
@@ -273,6 +305,41 @@ def test_the_command(large, corpus, tmp_path):
     assert rows[3][3:] == [*(f"{s / 1e6:,.1f}" for s in sizes), f"{sizes[1] / sizes[0]:.1%}"]
     total = large.preprocessor.word_pieces(tf.constant(corpus[:3000])).flat_values.shape[0]
     assert output.splitlines()[-1].startswith(f"0 of the {total:,} tokens of 3,000 sentences")
+
+
+def test_a_corpus_from_pipes(by_hand, tmp_path, monkeypatch):
+    """Read twice as a file is: /dev/fd/N of a shell's `<(...)`, a FIFO by its ending, and stdin."""
+    hugging_face.write(tmp_path / "model", by_hand.preprocessor, by_hand.encoder)
+    tokens = []
+
+    def save(model, path):  # a release takes seconds
+        path.mkdir()
+        tokens.append(tokens_of(model))
+
+    monkeypatch.setattr(labse_tf.LaBSE, "save", save)
+    texts = {"a": "the cats\n\nthe \u2028 hat\n", "b.tsv": "the dog\tжук\n", "-": "Tom\r\n"}
+    for name, text in texts.items():
+        (tmp_path / f"file-{name.replace('-', 'stdin')}").write_bytes(text.encode())
+    files = [tmp_path / "file-a", tmp_path / "file-b.tsv", tmp_path / "file-stdin"]
+    expected = prune_release(tmp_path / "model", tmp_path / "from_files", files, min_count=2)
+    (reading, writing), fifo = os.pipe(), tmp_path / "b.tsv"
+    os.write(writing, texts["a"].encode())
+    os.close(writing)
+    os.mkfifo(fifo)
+    threading.Thread(target=fifo.write_text, args=[texts["b.tsv"]], daemon=True).start()
+    with open(files[2]) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        pipes = [f"/dev/fd/{reading}", fifo, "-"]
+        found = prune_release(tmp_path / "model", tmp_path / "from_pipes", pipes, min_count=2)
+    os.close(reading)
+    assert [line.split() for line in found[-1:]] == [line.split() for line in expected[-1:]]
+    assert "of 6 sentences change" in found[-1] and not found[-1].startswith("0 ")
+    assert tokens[0] == tokens[1] and "dog" not in tokens[0]
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        prune_release(tmp_path / "model", tmp_path / "other", [tmp_path])
+    threading.Thread(target=fifo.write_text, args=["no tab\n"], daemon=True).start()
+    with pytest.raises(ValueError, match=rf"^{fifo}:1: expected 2 columns"):
+        prune_release(tmp_path / "model", tmp_path / "other", [fifo])
 
 
 def test_errors_of_the_command(by_hand, tmp_path):
