@@ -14,6 +14,7 @@ from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.layers import Dense, Embeddings, shape_of
 from labse_tf.encoder.transformer import TransformerLayer
 from labse_tf.encoder.unpadding import Unpadding
+from labse_tf.processes import check_process
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -52,6 +53,7 @@ class Encoder(tf_keras.layers.Layer):
         name: str = "encoder",
         trainable: bool = True,
     ):
+        check_process()
         super().__init__(name=name, dtype=dtype)
         self.config = config
         self.embeddings = Embeddings(config, weights_dtype, dtype=dtype, name="embeddings")
@@ -90,9 +92,11 @@ class Encoder(tf_keras.layers.Layer):
                 a row depends on its number, and not on the rows that it is embedded with.
 
         Raises:
+            RuntimeError: the process was forked from one that had an encoder.
             ValueError: an input is missing, or the static width is above `max_positions`.
             tf.errors.InvalidArgumentError: a dynamic width is.
         """
+        check_process()  # in a graph when it is traced, not when it runs
         if missing := [name for name in INPUTS if name not in inputs]:
             raise ValueError(
                 f"The encoder needs the inputs {INPUTS}, but {missing} are missing; "

@@ -12,8 +12,8 @@ import tensorflow_hub as hub
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.inference.model import LaBSE
 from labse_tf.inference.openvino import OpenVINO, check_installed
-from labse_tf.inference.processes import check_process
 from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
+from labse_tf.processes import check_process
 from labse_tf.release.saved_model import is_release, read_release
 
 BACKENDS = ("tensorflow", "openvino")

@@ -17,8 +17,8 @@ from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRow
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
-from labse_tf.inference.processes import check_process
 from labse_tf.inference.windows import Windows, skip_embedded
+from labse_tf.processes import check_process
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
 

@@ -5,9 +5,12 @@ import pickle
 import signal
 import time
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import labse_tf
+from labse_tf.encoder.encoder import INPUTS
 from labse_tf.serving.grpc_transport import Grpc
 
 
@@ -45,6 +48,17 @@ def test_a_fork_is_told_what_to_do(model, release, tmp_path):
         said = in_a_fork(use)
         assert "forked from one that had a model" in said and 'get_context("spawn")' in said
     assert not (tmp_path / "release").exists()
+
+
+def test_an_encoder_in_a_fork():
+    config = labse_tf.EncoderConfig(9, 8, 0, 2, 8, 8, pooling="mean")
+    encoder = labse_tf.Encoder(config)
+    inputs = {name: tf.ones([1, 4], tf.int32) for name in INPUTS}
+    expected = encoder(inputs)["default"]
+    for use in (lambda: encoder(inputs), lambda: labse_tf.Encoder(config)):
+        assert 'get_context("spawn")' in in_a_fork(use)
+    graph = tf.function(lambda: encoder(inputs)["default"])  # by AutoGraph
+    np.testing.assert_allclose(graph(), expected, atol=1e-6)
 
 
 def test_a_client_over_grpc_is_not_forked_either():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-_used_in: int | None = None  # the id of the first process in which a model was
+# The id of the first process in which a model or an encoder was. A list, since AutoGraph converts
+# `check_process` with the layers that call it, and knows no `global`.
+_used_in: list[int] = []
 
 
 def check_process() -> None:
@@ -15,13 +17,13 @@ def check_process() -> None:
     Raises:
         RuntimeError: it was forked from a process that used TensorFlow before.
     """
-    global _used_in
-    if _used_in is None:
-        _used_in = os.getpid()
-    elif _used_in != os.getpid():
+    if not _used_in:
+        _used_in.append(os.getpid())
+    elif _used_in[0] != os.getpid():
         raise RuntimeError(
-            f"This process ({os.getpid()}) was forked from one that had a model ({_used_in}), and "
-            "TensorFlow does not live through a fork: it would hang. Start processes afresh, by "
+            f"This process ({os.getpid()}) was forked from one that had a model "
+            f"({_used_in[0]}), and TensorFlow does not live through a fork: it would hang. Start "
+            "processes afresh, by "
             'multiprocessing.get_context("spawn") or "forkserver", and call labse_tf.load in each; '
             "or fork before the first load."
         )
