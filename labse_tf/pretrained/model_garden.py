@@ -1,7 +1,8 @@
 """The TensorFlow Model Garden: a TF2 checkpoint, its configuration and its vocabulary.
 
 bert_config.json            or encoder_config.json, the fields of the Model Garden's
-                            BertEncoderConfig
+                            BertEncoderConfig; beside them, where they are not Google's, the
+                            `tokenization` of our Preprocessor and its longest words
 *vocab*.txt                 lower-casing if "uncased" is in its name, as the Model Garden has it
 NAME.index, NAME.data-*     tf.train.Checkpoint(encoder=BertEncoder(...)), or model=
 """
@@ -21,8 +22,8 @@ from labse_tf.encoder.weights import unfilled_variables
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
 from labse_tf.tokenization.preprocessing import (
+    BEFORE_THE_CHOICE,
     DEFAULT_SEQ_LENGTH,
-    GOOGLE_MAX_WORD_BYTES,
     Preprocessor,
 )
 
@@ -69,14 +70,14 @@ def read(path: str | os.PathLike, vocab_file: str | None = None) -> tuple[Prepro
     directory = path if os.path.isdir(path) else os.path.dirname(path)
     prefix = _newest(path) if os.path.isdir(path) else path
     checkpoint = EncoderCheckpoint(prefix)
-    config = _read_config(directory)
+    config, tokenization = _read_config(directory)
     vocab_file = vocab_file or _only_vocabulary(directory)
     encoder = checkpoint.encoder(config)
     preprocessor = Preprocessor(
         vocab_file,
         min(DEFAULT_SEQ_LENGTH, config.max_positions),
         lower_case="uncased" in os.path.basename(vocab_file),
-        max_word_bytes=GOOGLE_MAX_WORD_BYTES,
+        **tokenization,
     )
     return preprocessor, encoder
 
@@ -112,7 +113,7 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
         with open(os.path.join(unfinished, f"{lower_case}_vocab.txt"), "wb") as file:
             file.write(preprocessor.vocabulary)
         with open(os.path.join(unfinished, CONFIG_FILES[0]), "w", encoding="utf-8") as file:
-            json.dump(_config_fields(config), file, indent=2)
+            json.dump(_config_fields(config) | _tokenization_fields(preprocessor), file, indent=2)
         try:
             tf.train.Checkpoint(encoder=bert).write(os.path.join(unfinished, CHECKPOINT))
         except tf.errors.OpError as error:
@@ -142,7 +143,8 @@ def _only_vocabulary(directory: str) -> str:
     return found[0]
 
 
-def _read_config(directory: str) -> EncoderConfig:
+def _read_config(directory: str) -> tuple[EncoderConfig, dict[str, Any]]:
+    """The shape of the encoder, and the preprocessor's arguments on tokenization."""
     path = next((p for n in CONFIG_FILES if os.path.isfile(p := os.path.join(directory, n))), None)
     if path is None:
         raise FileNotFoundError(
@@ -165,15 +167,30 @@ def _read_config(directory: str) -> EncoderConfig:
         raise ValueError(
             f"{path}: the activation {activation!r} is none of {sorted(_ACTIVATIONS)}."
         )
+    tokenization = {name: fields.get(name, usual) for name, usual in BEFORE_THE_CHOICE.items()}
+    for name in ("max_word_bytes", "max_word_characters"):
+        most = tokenization[name]
+        if most is not None and (type(most) is not int or most < 1):
+            raise ValueError(
+                f"{path}: `{name}` must be a number of at least 1, or null for no limit, but is "
+                f"{most!r}."
+            )
     found = {}
     for ours, names in _FIELDS.items():
         given = [fields[name] for name in names if name in fields]
         if given:
             found[ours] = given[0]
     try:
-        return EncoderConfig(**found, pooling="cls", activation=_ACTIVATIONS[activation])
+        config = EncoderConfig(**found, pooling="cls", activation=_ACTIVATIONS[activation])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+    return config, tokenization
+
+
+def _tokenization_fields(preprocessor: Preprocessor) -> dict[str, Any]:
+    """What is not Google's, which goes without saying. The Model Garden's BertConfig takes any."""
+    values = {name: getattr(preprocessor, name) for name in BEFORE_THE_CHOICE}
+    return {name: value for name, value in values.items() if value != BEFORE_THE_CHOICE[name]}
 
 
 def _config_fields(config: EncoderConfig) -> dict[str, Any]:

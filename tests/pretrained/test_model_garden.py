@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from official.legacy.bert.configs import BertConfig
 from official.nlp.modeling import layers, models
 from official.nlp.modeling.networks import BertEncoder, BertEncoderV2
 
@@ -128,6 +129,33 @@ def test_lower_case_is_in_the_vocabulary_name(vocab_file, vocab_size, tmp_path):
         assert labse_tf.load(tmp_path / str(lower_case)).preprocessor.lower_case == lower_case
 
 
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        ({"max_word_bytes": 100}, {}),
+        ({"max_word_bytes": None}, {"max_word_bytes"}),
+        ({"max_word_bytes": 40}, {"max_word_bytes"}),
+        (
+            {"tokenization": "hugging-face", "max_word_characters": 70},
+            {"tokenization", "max_word_bytes", "max_word_characters"},
+        ),
+    ],
+)
+def test_tokenization_is_in_fields_that_the_model_garden_passes_over(
+    options, written, vocab_file, vocab_size, tmp_path
+):
+    encoder = labse_tf.Encoder(labse_tf.EncoderConfig(vocab_size, 24, 1, 4, 40, 32))
+    preprocessor = labse_tf.Preprocessor(vocab_file, 16, **options)
+    model_garden.write(tmp_path / "out", preprocessor, encoder)
+    file = tmp_path / "out" / "bert_config.json"
+    names = {"tokenization", "max_word_bytes", "max_word_characters"}
+    assert names & set(json.loads(file.read_text())) == set(written)
+    found = labse_tf.load(tmp_path / "out").preprocessor
+    assert {n: getattr(found, n) for n in names} == {n: getattr(preprocessor, n) for n in names}
+    theirs = BertConfig.from_json_file(str(file))
+    assert (theirs.hidden_size, theirs.num_hidden_layers) == (24, 1)
+
+
 def test_what_the_model_garden_has_no_form_for(vocab_file, vocab_size, tmp_path):
     preprocessor = labse_tf.Preprocessor(vocab_file, 16)
     shape = dict(hidden_size=24, num_heads=4, intermediate_size=40, max_positions=32)
@@ -154,6 +182,8 @@ def test_what_the_model_garden_has_no_form_for(vocab_file, vocab_size, tmp_path)
         ({"num_attention_heads": 5}, r"bert_config.json: `hidden_size` \(=24\)"),
         ({"norm_first": True}, "bert_config.json: `norm_first`"),
         ({"embedding_size": 12}, "factorised"),
+        ({"max_word_bytes": "100"}, "bert_config.json: `max_word_bytes` must be .*'100'"),
+        ({"max_word_bytes": 0}, "bert_config.json: `max_word_bytes`"),
     ],
 )
 def test_a_configuration_of_another_model(directory, config, tmp_path, changes, said):
