@@ -6,10 +6,12 @@ import contextlib
 import inspect
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from labse_tf.optimizers.gradients import dense
+from labse_tf.optimizers.rows import read_rows, write_rows
 
 NOT_DECAYED = ("bias", "layer_norm")
 _ROWS_AT_ONCE = 16_384
@@ -82,6 +84,27 @@ class AdamW(tf_keras.optimizers.Optimizer):
             self._slots = [self._slots_of(variable) for variable in var_list]
             self._trained = list(var_list)
         self._built = True
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All of its state, the step first: what a .keras or .h5 file of a compiled model holds."""
+        found = super().variables
+        found.extend(slot for slots in self._slots for slot in slots.values())
+        return found
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Sets `variables`, in their order.
+
+        Raises:
+            ValueError: there are more or fewer, as before `build`; or a shape differs.
+        """
+        if len(weights) != (count := len(self.variables)):
+            raise ValueError(
+                f"The optimizer has {count} variables, but {len(weights)} values are given: those "
+                "of other arguments, or before `build`."
+            )
+        for variable, value in zip(self.variables, weights, strict=True):
+            variable.assign(value)
 
     @property
     def averages(self) -> dict[str, tf.Variable]:
@@ -191,55 +214,45 @@ class AdamW(tf_keras.optimizers.Optimizer):
 
     def _update_rows(self, gradient, variable, slots, rate) -> None:
         rows, gradient = gradient.indices, gradient.values
-        steps = _read(slots["steps"], rows) + 1
-        _write(slots["steps"], rows, steps)
-        first = self.beta_1 * _read(slots["m"], rows) + (1 - self.beta_1) * gradient
-        second = self.beta_2 * _read(slots["v"], rows) + (1 - self.beta_2) * tf.square(gradient)
-        _write(slots["m"], rows, first)
-        _write(slots["v"], rows, second)
+        steps = read_rows(slots["steps"], rows) + 1
+        write_rows(slots["steps"], rows, steps)
+        first = self.beta_1 * read_rows(slots["m"], rows) + (1 - self.beta_1) * gradient
+        second = self.beta_2 * read_rows(slots["v"], rows) + (1 - self.beta_2) * tf.square(gradient)
+        write_rows(slots["m"], rows, first)
+        write_rows(slots["v"], rows, second)
         rates = rate * tf.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)
         step = rates[:, tf.newaxis] * first / (tf.sqrt(second) + self.epsilon)
         if self._decays(variable):
             slots["decay_sum"].assign_add(tf.math.log1p(-tf.cast(rate, tf.float64) * self.decay))
-        old = _read(variable, rows)
+        old = read_rows(variable, rows)
         new = old * self._decay_of(slots, rows) - step
-        _write(variable, rows, new)
+        write_rows(variable, rows, new)
         if self.ema_decay:
             self._average(slots, rows, old, self.iterations)
-            average = _read(slots["average"], rows)
-            _write(slots["average"], rows, average - (1 - self.ema_decay) * (average - new))
-            _write(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self.iterations + 1)
+            average = read_rows(slots["average"], rows)
+            write_rows(slots["average"], rows, average - (1 - self.ema_decay) * (average - new))
+            write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self.iterations + 1)
 
     def _settle(self, variable, slots, rows) -> None:
-        old = _read(variable, rows)
+        old = read_rows(variable, rows)
         if self.ema_decay:
             self._average(slots, rows, old, self.iterations)
-        _write(variable, rows, old * self._decay_of(slots, rows))
+        write_rows(variable, rows, old * self._decay_of(slots, rows))
 
     def _decay_of(self, slots, rows) -> tf.Tensor:
         """The decay of all steps since each row was last decayed, now marked as done: [rows, 1]."""
         total = tf.identity(slots["decay_sum"])
-        factor = tf.exp(total - _read(slots["decayed"], rows))
-        _write(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
+        factor = tf.exp(total - read_rows(slots["decayed"], rows))
+        write_rows(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
         return tf.cast(factor, tf.float32)[:, tf.newaxis]
 
     def _average(self, slots, rows, values, step) -> None:
         """Updates averages up to a step, of rows that kept their values since the last update."""
-        steps = tf.cast(step - _read(slots["averaged"], rows), tf.float32)
+        steps = tf.cast(step - read_rows(slots["averaged"], rows), tf.float32)
         kept = (self.ema_decay**steps)[:, tf.newaxis]
-        average = _read(slots["average"], rows)
-        _write(slots["average"], rows, kept * average + (1 - kept) * values)
-        _write(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)
+        average = read_rows(slots["average"], rows)
+        write_rows(slots["average"], rows, kept * average + (1 - kept) * values)
+        write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)
 
     def _decays(self, variable: tf.Variable) -> bool:
         return bool(self.decay) and not any(part in variable.name for part in NOT_DECAYED)
-
-
-def _read(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
-    return tf.raw_ops.ResourceGather(
-        resource=variable.handle, indices=rows, dtype=variable.dtype.base_dtype
-    )
-
-
-def _write(variable: tf.Variable, rows: tf.Tensor, values: tf.Tensor) -> None:
-    tf.raw_ops.ResourceScatterUpdate(resource=variable.handle, indices=rows, updates=values)

@@ -133,6 +133,11 @@ class DualEncoder(tf_keras.Model):
         variables = [weights[name] for name in config["variables"]]
         return cls(**{**config, "encoder": encoder, "loss": loss, "variables": variables})
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles it as it was, with an optimizer of the weights to train alone."""
+        self.compile(**tf_keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self._trained)
+
     def _embed(
         self,
         side: Side,

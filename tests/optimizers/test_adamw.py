@@ -158,3 +158,28 @@ def test_unknown_tables():
 def test_config_round_trip():
     optimizer = AdamW(0.1, 0.01, 0.9, tables=["table"])
     assert AdamW.from_config(optimizer.get_config()).get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_keras_files_hold_the_state(ending, tmp_path):
+    """Moments, averages and the clocks of a table's rows: training goes on where it was."""
+
+    def step(model):
+        kernel, bias = model.trainable_variables
+        rows = tf.IndexedSlices(tf.ones([1, 1]), tf.constant([1]), tf.constant([3, 1]))
+        model.optimizer.apply_gradients([(rows, kernel), (tf.ones_like(bias), bias)])
+
+    model = tf_keras.Sequential([tf_keras.Input([3]), tf_keras.layers.Dense(1, name="d")])
+    model.compile(AdamW(0.1, 0.01, ema_decay=0.9, tables=["d/kernel"]))
+    step(model)
+    model.save(tmp_path / f"model.{ending}")
+    again = tf_keras.models.load_model(tmp_path / f"model.{ending}")
+    for _ in range(2):
+        found, expected = ([v.numpy() for v in m.optimizer.variables] for m in (again, model))
+        assert len(found) == len(expected) == 1 + 3 + 7
+        for ours, theirs in zip([*found, *again.weights], [*expected, *model.weights]):
+            np.testing.assert_array_equal(ours, theirs)
+        step(model)
+        step(again)
+    with pytest.raises(ValueError, match=r"has 11 variables, but 1 values .*`build`"):
+        again.optimizer.set_weights([1])

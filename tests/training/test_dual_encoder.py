@@ -61,3 +61,8 @@ def test_saved_and_loaded(tmp_path, recwarn):
     loaded.fit(data, verbose=0)
     moved = {w.name for w, old in zip(loaded.encoder.weights, before) if (w != old).numpy().any()}
     assert moved == {w.name for w in weights_to_train(model.encoder, True, 1)}
+    # The optimizer's state is in the file: both go on alike.
+    model.fit(data, verbose=0)
+    state = zip(loaded.optimizer.variables, model.optimizer.variables, strict=True)
+    for ours, theirs in [*state, *zip(loaded.encoder.weights, model.encoder.weights)]:
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
