@@ -12,6 +12,7 @@ import tf_keras
 
 from labse_tf.optimizers.gradients import dense
 from labse_tf.optimizers.rows import read_rows, write_rows
+from labse_tf.optimizers.slots import slots_of
 
 NOT_DECAYED = ("bias", "layer_norm")
 _ROWS_AT_ONCE = 16_384
@@ -81,7 +82,10 @@ class AdamW(tf_keras.optimizers.Optimizer):
                 f"`tables` has {sorted(unknown)}, but the weights are {sorted(names)}."
             )
         if not self._slots:
-            self._slots = [self._slots_of(variable) for variable in var_list]
+            self._slots = [
+                slots_of(v, bool(self.ema_decay), v.name.removesuffix(":0") in self.tables)
+                for v in var_list
+            ]
             self._trained = list(var_list)
         self._built = True
 
@@ -168,29 +172,6 @@ class AdamW(tf_keras.optimizers.Optimizer):
             epsilon=self.epsilon,
         )
         return {name: config[name] for name in inspect.signature(type(self)).parameters}
-
-    def _slots_of(self, variable: tf.Variable) -> dict[str, tf.Variable]:
-        def slot(name: str, shape, dtype=tf.float32) -> tf.Variable:
-            strategy = tf.distribute.get_strategy()
-            with strategy.extended.colocate_vars_with(variable):
-                return tf.Variable(
-                    tf.zeros(shape, dtype), name=f"{variable.name[:-2]}/{name}", trainable=False
-                )
-
-        slots = {"m": slot("m", variable.shape), "v": slot("v", variable.shape)}
-        if self.ema_decay:
-            slots["average"] = slot("average", variable.shape)
-            slots["average"].assign(variable)
-        if variable.name.removesuffix(":0") in self.tables:
-            rows = variable.shape[:1]
-            slots["steps"] = slot("steps", rows)  # the row's clock
-            # The run's clock: the sum over its steps of log(1 - rate * decay), and the sum up to
-            # which a row is decayed. Terms of 1e-7 and less would be lost in float32.
-            slots["decay_sum"] = slot("decay_sum", [], tf.float64)
-            slots["decayed"] = slot("decayed", rows, tf.float64)
-            if self.ema_decay:  # the step up to which a row is averaged
-                slots["averaged"] = slot("averaged", rows, tf.int64)
-        return slots
 
     def _update_all(self, gradient, variable, slots, rate) -> None:
         if self._decays(variable):
