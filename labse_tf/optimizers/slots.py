@@ -1,0 +1,37 @@
+"""What AdamW keeps of a weight from step to step."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def slots_of(variable: tf.Variable, averaged: bool, is_table: bool) -> dict[str, tf.Variable]:
+    """New slots of a weight, each where the weight is.
+
+    Args:
+        variable: the weight.
+        averaged: whether there is a moving average of it.
+        is_table: whether its rows have clocks, see `labse_tf.optimizers.adamw.AdamW`.
+    """
+
+    def slot(name: str, shape, dtype=tf.float32) -> tf.Variable:
+        strategy = tf.distribute.get_strategy()
+        with strategy.extended.colocate_vars_with(variable):
+            return tf.Variable(
+                tf.zeros(shape, dtype), name=f"{variable.name[:-2]}/{name}", trainable=False
+            )
+
+    slots = {"m": slot("m", variable.shape), "v": slot("v", variable.shape)}
+    if averaged:
+        slots["average"] = slot("average", variable.shape)
+        slots["average"].assign(variable)
+    if is_table:
+        rows = variable.shape[:1]
+        slots["steps"] = slot("steps", rows)  # the row's clock
+        # The run's clock: the sum over its steps of log(1 - rate * decay), and the sum up to
+        # which a row is decayed. Terms of 1e-7 and less would be lost in float32.
+        slots["decay_sum"] = slot("decay_sum", [], tf.float64)
+        slots["decayed"] = slot("decayed", rows, tf.float64)
+        if averaged:  # the step up to which a row is averaged
+            slots["averaged"] = slot("averaged", rows, tf.int64)
+    return slots
