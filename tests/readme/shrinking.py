@@ -37,10 +37,11 @@ def smaller_flags(flags: argparse.Namespace) -> argparse.Namespace:
     Raises:
         ValueError: one of the configurations refuses the flags as they stood.
     """
-    given = vars(flags)
+    given = {**vars(flags)}
     for kind in CONFIGURATIONS:
         if all(field.name in given for field in dataclasses.fields(kind)):
-            kind(**from_flags(flags, kind))
+            config = kind(**from_flags(flags, kind))
+            given |= {name: getattr(config, name) for name in MOST if hasattr(config, name)}
     small = {name: min(given[name], most) for name, most in MOST.items() if given.get(name)}
     if given.get("vocab") and "hidden_size" in given:  # a new encoder
         labse_tf.EncoderConfig.small(
