@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_encoder, weights_by_name
+from labse_tf.encoder.weights import unfilled_encoder, named_weights
 
 # Precisions of the computation, and their Keras policies.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -20,8 +20,8 @@ def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
     if weights_dtype_of(encoder) == weights_dtype:
         return encoder
     other = unfilled_encoder(encoder.config, weights_dtype, encoder.dtype_policy.name)
-    weights = weights_by_name(encoder)
-    for name, target in weights_by_name(other).items():
+    weights = named_weights(encoder)
+    for name, target in named_weights(other).items():
         target.assign(tf.cast(weights[name].value(), target.dtype))
     return other
 
@@ -38,7 +38,7 @@ def computing_in(encoder: Encoder, precision: str) -> Encoder:
     """
     if encoder.compute_dtype == precision:
         return encoder
-    weights = weights_by_name(encoder)
+    weights = named_weights(encoder)
 
     def reuse(next_creator, **options):
         return weights[f"{tf.get_current_name_scope()}/{options['name']}"]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_variables, weights_by_name
+from labse_tf.encoder.weights import unfilled_variables, named_weights
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.scripts import scripts_in
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
@@ -118,8 +118,8 @@ def prune(
             name=encoder.name,
             trainable=encoder.trainable,
         )
-    weights = weights_by_name(encoder)
-    for name, target in weights_by_name(pruned).items():
+    weights = named_weights(encoder)
+    for name, target in named_weights(pruned).items():
         source = weights[name]
         if source is encoder.embeddings.word:
             # Its value: TensorFlow copies a variable that was gathered from at every read.

@@ -50,7 +50,7 @@ def _empty(shape: list[int], dtype: tf.DType) -> tf.Tensor:
         return tf.zeros(shape, dtype)
 
 
-def weights_by_name(encoder: Encoder) -> dict[str, tf.Variable]:
+def named_weights(encoder: Encoder) -> dict[str, tf.Variable]:
     """An encoder's weights. Their order is not the same in all: Keras lists frozen layers last."""
     return {weight.name.removesuffix(":0"): weight for weight in encoder.weights}
 
