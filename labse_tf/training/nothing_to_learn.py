@@ -60,7 +60,7 @@ class StopWithNothingToLearn(tf_keras.callbacks.Callback):
 
     def _seen(self, batch: tuple[dict[str, tf.Tensor], ...]) -> str:
         """What is in a batch, and what helps against it."""
-        preprocessor, sequences, pieces = self._preprocessor, [], []
+        preprocessor, sequences = self._preprocessor, []
         for side in batch:
             ids, mask = (side[name].numpy() for name in ("input_word_ids", "input_mask"))
             sequences += [tuple(row[: sum(used)]) for row, used in zip(ids, mask, strict=True)]
@@ -74,17 +74,15 @@ class StopWithNothingToLearn(tf_keras.callbacks.Callback):
         )
         if unknown <= _MOST_UNKNOWN:
             return f"{seen} {self.remedy()}"
-        limit = preprocessor.max_word_bytes
-        return (
-            f"{seen} The vocabulary does not know this text: learn one from it "
-            "(training.vocabulary)"
-            + (
-                f", and train without `max_word_bytes` (={limit}), beyond which a word is [UNK], "
-                "as whole sentences are in scripts without spaces."
-                if limit
-                else "."
-            )
-        )
+        message = f"{seen} The vocabulary does not know this text: learn one from it "
+        message += f"(training.vocabulary --tokenization {preprocessor.tokenization})"
+        for name in ("max_word_bytes", "max_word_characters"):
+            if limit := getattr(preprocessor, name):
+                message += (
+                    f", and train without `{name}` (={limit}), beyond which a word is [UNK], as "
+                    "whole sentences are in scripts without spaces"
+                )
+        return f"{message}."
 
 
 class StopWithoutNegatives(StopWithNothingToLearn):
