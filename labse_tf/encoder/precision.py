@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_encoder, named_weights
+from labse_tf.encoder.weights import named_weights, unfilled_encoder
 
 # Precisions of the computation, and their Keras policies.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.weights import unfilled_variables, named_weights
+from labse_tf.encoder.weights import named_weights, unfilled_variables
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.scripts import scripts_in
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
