@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -12,7 +11,7 @@ from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.stages import Stage
 
 STEPS = 50  # without anything to learn; an unlucky batch, or a few, are no reason to stop
-_MOST_UNKNOWN = 0.2  # of the word pieces, where other text is not asked for first
+_MOST_UNKNOWN = 0.2  # of the sequences, where other text is what helps
 Dataset = Callable[[tf.distribute.InputContext, int], tf.data.Dataset]
 
 
@@ -64,13 +63,14 @@ class StopWithNothingToLearn(tf_keras.callbacks.Callback):
         for side in batch:
             ids, mask = (side[name].numpy() for name in ("input_word_ids", "input_mask"))
             sequences += [tuple(row[: sum(used)]) for row, used in zip(ids, mask, strict=True)]
-        ids = np.concatenate(sequences)
-        pieces = ids[(ids != preprocessor.start_id) & (ids != preprocessor.end_id)]
-        unknown = np.mean(pieces == preprocessor.unknown_id) if len(pieces) else 0.0
+        special = {preprocessor.start_id, preprocessor.end_id}
+        # By sequences: where one language of pairs is unknown, most pieces are the other one's.
+        unknown = sum({*row} - special == {preprocessor.unknown_id} for row in sequences)
+        unknown /= len(sequences)
         seen = (
             f"A batch like that of this step has {len(sequences):,} sequences, "
-            f"{len(set(sequences)):,} different ones as token ids; {unknown:.0%} of its word "
-            "pieces are [UNK]."
+            f"{len(set(sequences)):,} different ones as token ids; {unknown:.0%} of them are "
+            "nothing but [UNK]."
         )
         if unknown <= _MOST_UNKNOWN:
             return f"{seen} {self.remedy()}"
