@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_text as text
 
+from labse_tf.processes import check_process
 from labse_tf.tokenization.hugging_face_words import NO_LIMIT, HuggingFaceTokenizer
 from labse_tf.tokenization.packing import checked_seq_length, pack
 from labse_tf.tokenization.vocabulary_files import (
@@ -156,6 +157,7 @@ class Preprocessor:
         return other
 
     def _look_up_in(self, initializer) -> None:
+        check_process()
         # The initializer is kept beside the table: a SavedModel that is loaded and saved again
         # would otherwise lose the vocabulary file (tensorflow issue 46456).
         self.table_initializer = initializer
@@ -191,6 +193,7 @@ class Preprocessor:
 
     def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> word piece ids, int32 [batch, (words), (pieces of a word)]."""
+        check_process()  # in a graph when it is traced, not when it runs
         sentences = tf.convert_to_tensor(sentences, tf.string)
         return tf.cast(self._tokenizer.tokenize(sentences), tf.int32)
 
@@ -202,6 +205,7 @@ class Preprocessor:
         self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """One or two segments, int32 [batch, (pieces)], as `labse_tf.tokenization.packing.pack`."""
+        check_process()
         return pack(
             segments,
             seq_length,

@@ -61,6 +61,20 @@ def test_an_encoder_in_a_fork():
     np.testing.assert_allclose(graph(), expected, atol=1e-6)
 
 
+def test_a_preprocessor_in_a_fork(vocab_file):
+    preprocessor = labse_tf.Preprocessor(vocab_file, 8)
+    sentences = tf.constant(["the cat"])
+    pieces = preprocessor.word_pieces(sentences)
+    preprocessor(sentences)
+    for use in (
+        lambda: preprocessor(sentences),
+        lambda: preprocessor.tokenize(sentences),
+        lambda: preprocessor.pack([pieces], 8),
+        lambda: labse_tf.Preprocessor(vocab_file),
+    ):
+        assert 'get_context("spawn")' in in_a_fork(use)
+
+
 def test_a_client_over_grpc_is_not_forked_either():
     transport = Grpc("localhost:1", "labse", timeout=1, retries=0)
     for call in (transport.versions, lambda: transport.predict([b"a"], 1)):
