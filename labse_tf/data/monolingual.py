@@ -12,6 +12,7 @@ import tensorflow as tf
 from labse_tf.data.gzip_files import check_gzip_end
 from labse_tf.data.pair_files import common_format, group_shards, pair_format, read_columns
 from labse_tf.data.pipeline import read_rows, split_rows
+from labse_tf.data.regular_files import why_no_file
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.tokenization.preprocessing import Preprocessor
@@ -89,8 +90,8 @@ def read_side(path: str, kind: str) -> Iterator[str]:
         return (pair[kind == TARGETS] for pair in read_columns(path))
     if path == STDIN:
         raise ValueError("Standard input can be read only once, but training needs it many times.")
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-        raise FileNotFoundError(f"There is no text {path!r}.")
+    if unusable := why_no_file(path):
+        raise FileNotFoundError(f"There is no text {path!r} to read: it {unusable}.")
     return read_lines(path)
 
 

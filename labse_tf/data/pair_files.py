@@ -24,6 +24,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from labse_tf.data.gzip_files import check_gzip_end
+from labse_tf.data.regular_files import why_no_file
 from labse_tf.files.lines import read_blocks, without_mark
 
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
@@ -133,9 +134,8 @@ def _read_blocks(
 ) -> Iterator[list[tuple[str, ...]]]:
     path = os.fspath(path)
     container, compression = pair_format(path)
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-        what = "is a directory; give its files" if tf.io.gfile.exists(path) else "does not exist"
-        raise FileNotFoundError(f"The file of translation pairs {path!r} {what}.")
+    if unusable := why_no_file(path):
+        raise FileNotFoundError(f"The file of translation pairs {path!r} {unusable}.")
     read = _read_tsv if container == "tsv" else _read_tfrecord
     empty = True
     for block in read(path, compression, hard_negatives):

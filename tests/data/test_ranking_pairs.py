@@ -3,6 +3,7 @@
 import collections
 import gzip
 import itertools
+import os
 import warnings
 
 import numpy as np
@@ -334,6 +335,9 @@ def test_files_that_are_not_there_empty_or_unlike(tmp_path, preprocessor):
     other = write_tfrecord(tmp_path / "other.tfrecord", rows("a", 5))
     with pytest.raises(FileNotFoundError, match=r"absent.tsv.*does not exist"):
         read_pairs([good, tmp_path / "absent.tsv"], preprocessor, 2)
+    os.mkfifo(tmp_path / "pipe.tsv")
+    with pytest.raises(FileNotFoundError, match=r"pipe.tsv' is a pipe, .*copy it to a file"):
+        read_pairs([good, tmp_path / "pipe.tsv"], preprocessor, 2)
     with pytest.raises(ValueError, match=r"empty.tsv.*is empty"):
         read_pairs([good, empty], preprocessor, 2)
     with pytest.raises(ValueError, match="differ in format"):
