@@ -190,7 +190,11 @@ def rest_handler(models):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            self._answer(lambda name, version: {"model_version_status": self._status(name)})
+            if self.path.endswith("/metadata"):
+                self.path = self.path.removesuffix("/metadata")
+                self._answer(lambda name, version: self._metadata(name))
+            else:
+                self._answer(lambda name, version: {"model_version_status": self._status(name)})
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -206,6 +210,11 @@ def rest_handler(models):
                 }
                 for version, state, error in models.status(name)
             ]
+
+        def _metadata(self, name):
+            newest = max(int(status["version"]) for status in self._status(name))
+            spec = {"name": name, "signature_name": "", "version": str(newest)}
+            return {"model_spec": spec, "metadata": {}}
 
         def _predict(self, name, version, request):
             inputs = {
