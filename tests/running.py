@@ -3,7 +3,9 @@
 import contextlib
 import io
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
 
 from labse_tf.commands.flags import run_program
 
@@ -17,6 +19,16 @@ def run(main: Callable, *arguments) -> subprocess.CompletedProcess:
         except SystemExit as end:
             status = int(end.code or 0)
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """For runs of two steps: to trace a step takes longer than to take it."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def call(main: Callable, *arguments, status: int = 0) -> str:

@@ -175,7 +175,7 @@ def test_skipping_is_going_on(files, preprocessor):
     options = dict(exponent=0.5, shuffle_buffer=60, seed=4)
     whole = list(read(*arguments, **options).take(26))
     tf.random.set_seed(5)
-    for skip in (1, 6, 23):
+    for skip in (6, 23):
         going_on = list(read(*arguments, skip=skip, **options).take(3))
         assert all(map(same, whole[skip : skip + 3], going_on))
     first = next(iter(read(*arguments, **{**options, "seed": 5})))

@@ -8,11 +8,11 @@ import struct
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from labse_tf.data.pair_files import read_columns
 from labse_tf.training.run_directory import load_run
 from tests.fresh import fresh
+from tests.running import untraced
 from training.experiments import (
     comparison,
     cross_replica,
@@ -53,10 +53,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def eagerly():
-    """Runs of two steps: to trace a step takes longer than to take it."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with untraced():
+        yield
 
 
 def arguments(data, workdir, *more):

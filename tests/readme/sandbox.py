@@ -22,9 +22,10 @@ from tests.readme.not_run import how
 from tests.readme.pages import COMMANDS, ROOT
 from tests.readme.shell import Answer, Request, run_shell
 from tests.readme.shrinking import smaller_config, smaller_flags
-from tests.running import run
+from tests.running import run, untraced
 
 ADDRESSES = {"http://localhost:8501": "rest", "localhost:8500": "grpc"}
+TRAINING = ("training.dual_encoder", "training.pretrain")
 EXPORT = "export/README.md"  # where releases are exported, without further flags
 _WITHOUT_LABSE_TF = "import sys; sys.modules['labse_tf'] = None\n"
 
@@ -101,6 +102,9 @@ class Sandbox:
                 # That takes seconds: a copy of another takes its place.
                 shutil.copytree(self._folder / "release", release)
                 return subprocess.CompletedProcess(words, 0, "", "")
+            case ["python", "-m", module, *arguments] if module in TRAINING:
+                with untraced():
+                    return run(importlib.import_module(module).main, *arguments)
             case ["python", "-m", module, *arguments]:
                 return run(importlib.import_module(module).main, *arguments)
             case ["python", "-c", *arguments]:
