@@ -8,10 +8,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from labse_tf.commands.flags import run_program
+from labse_tf.commands.flags import add_dtype_flags, given_dtypes, run_program
 from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
-from labse_tf.encoder.precision import PRECISIONS
 from labse_tf.release.saved_model import size_on_disk, write_split
 from labse_tf.training.progress import unfinished
 from labse_tf.training.run_directory import load_head, load_run
@@ -43,20 +42,14 @@ def main(arguments: list[str] | None = None) -> None:
         help="of a run of training.pretrain: the encoder also has `.mlm`, as TF-Hub's text "
         "encoders, which predicts masked word pieces",
     )
-    parser.add_argument(
-        "--compute-dtype",
-        choices=PRECISIONS,
-        default="float32",
-        help="bfloat16: twice as fast where the CPU has instructions for it, in half the space; "
-        "its outputs are float32 (default: float32)",
-    )
+    add_dtype_flags(parser)
     parser.add_argument(
         "--sentences",
         nargs="+",
         default=SAMPLE,
         metavar="FILE",
-        help="text or translation pairs on the first 200 sentences of which bfloat16 is compared "
-        "with float32 (default: the held-out sentences of the sample)",
+        help="text or translation pairs on the first 200 sentences of which other dtypes are "
+        "compared with float32 (default: the held-out sentences of the sample)",
     )
     flags = parser.parse_args(arguments)
     if where := unfinished(flags.run):
@@ -66,20 +59,18 @@ def main(arguments: list[str] | None = None) -> None:
             file=sys.stderr,
         )
     model = load_run(flags.run, flags.step)
-    options = dict(
-        compute_dtype=flags.compute_dtype,
-        head=load_head(flags.run, flags.step) if flags.mlm else None,
-    )
+    dtypes = given_dtypes(flags)
+    options = dict(head=load_head(flags.run, flags.step) if flags.mlm else None, **dtypes)
     if flags.split:
         write_split(flags.release, model.preprocessor, model.encoder, **options)
     else:
         model.save(flags.release, overwrite=flags.overwrite, **options)
     print(f"{flags.release}: {size_on_disk(flags.release) / 1e6:.1f} MB")
-    if flags.compute_dtype != "float32":
+    if set(dtypes.values()) - {"float32"}:
         sentences = [
             s for path in flags.sentences for s in itertools.islice(read_sentences(path), 200)
         ]
-        print(describe_cosines(model, sentences, compute_dtype=flags.compute_dtype))
+        print(describe_cosines(model, sentences, **dtypes))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
 from labse_tf.training.preemption import Preempted
 
 MODEL_HELP = (
@@ -71,8 +72,9 @@ def add_dtype_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a release's dtypes; `given_dtypes` reads them."""
     parser.add_argument(
         "--weights-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="half precision stores a release in half the space (default: that of --compute-dtype)",
+        choices=WEIGHTS_DTYPES,
+        help="half precision stores a release in half the space, int8 its word embeddings in a "
+        "quarter (default: that of --compute-dtype)",
     )
     parser.add_argument(
         "--compute-dtype",

@@ -33,7 +33,7 @@ class Encoder(tf_keras.layers.Layer):
     Args:
         config: the shape of the encoder.
         weights_dtype: dtype of the stored word embeddings and kernels, nearly all of the weights:
-            "float32"; "float16" or "bfloat16" for inference alone.
+            "float32"; "float16", "bfloat16" or "int8" (the kernels float16) for inference alone.
         dtype: the Keras policy of the computation: "float32", or "mixed_bfloat16" for matmuls and
             activations in bfloat16, normalisations and softmax in float32. None: the global one.
         name: of the layer.
@@ -57,14 +57,15 @@ class Encoder(tf_keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.config = config
         self.embeddings = Embeddings(config, weights_dtype, dtype=dtype, name="embeddings")
+        kernels_dtype = "float16" if weights_dtype == "int8" else weights_dtype
         self.transformer = [
-            TransformerLayer(config, i, weights_dtype, dtype=dtype, name=f"layer_{i}")
+            TransformerLayer(config, i, kernels_dtype, dtype=dtype, name=f"layer_{i}")
             for i in range(config.num_layers)
         ]
         self.pooler = None
         if config.pooling == "cls":
             width = config.hidden_size
-            self.pooler = Dense(config, width, width, weights_dtype, dtype=dtype, name="pooler")
+            self.pooler = Dense(config, width, width, kernels_dtype, dtype=dtype, name="pooler")
         self.trainable = trainable  # after its layers are there, which have it as well
         self.built = True
 

@@ -95,20 +95,32 @@ class Embeddings(tf_keras.layers.Layer):
         super().__init__(**kwargs)
         self._config = config
 
-        def table(name: str, rows: int, dtype: str = "float32") -> tf.Variable:
+        def table(name: str, shape: list[int], dtype: str = "float32") -> tf.Variable:
             # Rows are looked up and then cast: casting first would copy the whole table.
+            is_integer = tf.as_dtype(dtype).is_integer
             return self.add_weight(
                 name=name,
-                shape=[rows, config.hidden_size],
+                shape=shape,
                 dtype=dtype,
-                initializer=_initializer(config),
+                initializer="zeros" if is_integer else _initializer(config),
                 experimental_autocast=False,
+                trainable=not is_integer,
             )
 
+        width = config.hidden_size
         with tf.name_scope(self.name):
-            self.word = table("word", config.vocab_size, word_dtype)
-            self.position = table("position", config.max_positions)
-            self.type = table("type", config.type_vocab_size)
+            self.word = table("word", [config.vocab_size, width], word_dtype)
+            self.word_scale = None  # of the rows of integers
+            if self.word.dtype.is_integer:
+                self.word_scale = self.add_weight(
+                    name="word_scale",
+                    shape=[config.vocab_size],
+                    initializer="ones",
+                    experimental_autocast=False,
+                    trainable=False,
+                )
+            self.position = table("position", [config.max_positions, width])
+            self.type = table("type", [config.type_vocab_size, width])
             self.layer_norm = LayerNorm(config, dtype=kwargs.get("dtype"), name="layer_norm")
         self.built = True
 
@@ -129,11 +141,18 @@ class Embeddings(tf_keras.layers.Layer):
         x = self.layer_norm(x, custom_gradients)
         return dropout.of_tokens(x, 0)
 
+    def words(self, ids: tf.Tensor) -> tf.Tensor:
+        """Rows of the table of words: int32 [...] -> float32 [..., hidden]."""
+        rows = tf.cast(tf.gather(self.word, ids), tf.float32)
+        if self.word_scale is None:
+            return rows
+        return rows * tf.gather(self.word_scale, ids)[..., tf.newaxis]
+
     def _padded_sum(self, word_ids, type_ids):
         """[batch * width, hidden]."""
         batch, width = shape_of(word_ids)
         hidden = self._config.hidden_size
-        x = tf.cast(tf.gather(self.word, word_ids), tf.float32) + tf.gather(self.type, type_ids)
+        x = self.words(word_ids) + tf.gather(self.type, type_ids)
         # As a bias of width * hidden: the gradient of a broadcast addition is a slow reduction.
         position = tf.reshape(self.position[:width], [width * hidden])
         x = tf.nn.bias_add(tf.reshape(x, [batch, width * hidden]), position)
@@ -146,7 +165,7 @@ class Embeddings(tf_keras.layers.Layer):
         columns = unpadding.positions % width
         one_hots = [tf.one_hot(columns, width), tf.one_hot(type_ids, self.type.shape[0])]
         tables = tf.concat([self.position[:width], self.type], axis=0)
-        return tf.gather(self.word, word_ids) + tf.matmul(tf.concat(one_hots, axis=1), tables)
+        return self.words(word_ids) + tf.matmul(tf.concat(one_hots, axis=1), tables)
 
 
 def shape_of(x: tf.Tensor) -> list[int | tf.Tensor]:

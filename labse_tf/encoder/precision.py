@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
+from labse_tf.encoder.quantization import copy_words
 from labse_tf.encoder.weights import named_weights, unfilled_encoder
 
 # Precisions of the computation, and their Keras policies.
@@ -20,9 +21,12 @@ def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
     if weights_dtype_of(encoder) == weights_dtype:
         return encoder
     other = unfilled_encoder(encoder.config, weights_dtype, encoder.dtype_policy.name)
+    copy_words(encoder.embeddings, other.embeddings)
     weights = named_weights(encoder)
+    tables = {id(other.embeddings.word), id(other.embeddings.word_scale)}
     for name, target in named_weights(other).items():
-        target.assign(tf.cast(weights[name].value(), target.dtype))
+        if id(target) not in tables:
+            target.assign(tf.cast(weights[name].value(), target.dtype))
     return other
 
 
@@ -48,5 +52,5 @@ def computing_in(encoder: Encoder, precision: str) -> Encoder:
 
 
 def weights_dtype_of(encoder: Encoder) -> str:
-    """The dtype in which the word embeddings and the kernels are stored."""
+    """The dtype in which the word embeddings are stored, and but for int8 the kernels as well."""
     return encoder.embeddings.word.dtype.name

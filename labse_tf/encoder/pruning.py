@@ -121,7 +121,7 @@ def prune(
     weights = named_weights(encoder)
     for name, target in named_weights(pruned).items():
         source = weights[name]
-        if source is encoder.embeddings.word:
+        if source is encoder.embeddings.word or source is encoder.embeddings.word_scale:
             # Its value: TensorFlow copies a variable that was gathered from at every read.
             target.assign(tf.gather(source.value(), kept))
         else:

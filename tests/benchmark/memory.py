@@ -19,6 +19,7 @@ import numpy as np
 import labse_tf
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder import weights
+from labse_tf.release.saved_model import size_on_disk
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "build" / "demo" / "vocab.txt"
@@ -45,6 +46,54 @@ else:
     lines = prune_release(*arguments[:2], arguments[2:])
 print(status("VmHWM") - before, time.perf_counter() - start, *lines, sep="\\n")
 """
+
+
+HUB = """
+import sys
+import tensorflow as tf, tensorflow_hub as hub, tensorflow_text
+
+def resident():
+    with open("/proc/self/status") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+before = resident()
+model = hub.load(sys.argv[1])
+model(tf.constant(sys.stdin.read().splitlines()))
+print(resident() - before)
+"""
+
+
+def resident_after_hub_load(release, sentences):
+    """Bytes that a SavedModel takes in a process that loaded and called it."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.run(
+        [sys.executable, "-c", HUB, str(release)],
+        input="\n".join(sentences),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return float(process.stdout)
+
+
+def measure_dtypes(release, folder):
+    """Releases of other weights: on the disk, in memory, and what they cost."""
+    model, sentences = labse_tf.load(release), held_out()
+    expected = model.encode(sentences)
+    print(f"    {'weights':10}{'GB on disk':>12}{'GB in memory':>14}  lowest and mean cosine")
+    for dtype in ("float32", "float16", "int8"):
+        path = folder / dtype
+        model.save(path, weights_dtype=dtype)
+        cosines = np.sum(labse_tf.load(path).encode(sentences) * expected, axis=1)
+        disk, memory = size_on_disk(path) / 1e9, resident_after_hub_load(path, sentences) / 1e9
+        print(f"    {dtype:10}{disk:12.2f}{memory:14.2f}  {cosines.min():.6f} {cosines.mean():.6f}")
+        shutil.rmtree(path)
+
+
+def held_out():
+    paths = sorted(SAMPLE.glob("*.heldout.*"))
+    return [s for path in paths for s in read_sentences(path)][::100]
 
 
 def measure(name, size, *arguments):
@@ -82,9 +131,7 @@ def random_model(folder):
 
 
 def same_embeddings(before, after):
-    sentences = [s for path in sorted(SAMPLE.glob("*.heldout.*")) for s in read_sentences(path)][
-        ::100
-    ]
+    sentences = held_out()
     a, b = (labse_tf.load(path).encode(sentences) for path in (before, after))
     equal = int((a == b).all(axis=1).sum())
     print(f"    {equal} of {len(sentences)} held-out sentences have bit-equal embeddings")
@@ -111,6 +158,7 @@ def main():
             "prune to the sample's languages", size, "prune", folder / "release", pruned, *corpus
         )
         same_embeddings(folder / "release", pruned)
+        measure_dtypes(folder / "release", folder)
     finally:
         shutil.rmtree(folder)
 
