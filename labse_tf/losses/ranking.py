@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.encoder.layers import shape_of
+from labse_tf.losses.both_ways import both_ways
 from labse_tf.losses.fingerprints import known_translations, share_a_sentence
 from labse_tf.losses.gathering import PairEmbeddings
 
@@ -87,9 +88,12 @@ class AdditiveMarginRankingLoss:
         """
         fingerprints = (source_fingerprint, target_fingerprint, negative_fingerprint)
         local_pairs = self.normalise(source, target, negative, fingerprints)
-        loss, negatives = self.block_loss(local_pairs, local_pairs.all_gathered(), 0)
         local = tf.cast(shape_of(source)[0], tf.float32)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        if replicas == 1 and negative is None and self.bidirectional:
+            loss, negatives = self._both_ways(local_pairs)
+        else:
+            loss, negatives = self.block_loss(local_pairs, local_pairs.all_gathered(), 0)
         return loss / (local * replicas), negatives / local
 
     def normalise(
@@ -153,6 +157,19 @@ class AdditiveMarginRankingLoss:
                 block.target, columns.source, labels, own, candidates, None
             )[0]
         return tf.reduce_sum(losses * counts), tf.reduce_sum(negatives * counts)
+
+    def _both_ways(self, pairs: PairEmbeddings) -> tuple[tf.Tensor, tf.Tensor]:
+        """`block_loss` of all pairs of the only replica: both directions have the same logits."""
+        count = shape_of(pairs.source)[0]
+        margins = tf.fill([count], -self.scale * self.margin)
+        if self.mask_duplicates:
+            alike = share_a_sentence(pairs.fingerprints[:2], pairs.fingerprints[:2])
+            bias = tf.linalg.set_diag(tf.where(alike, -1e9, 0.0), margins)
+            negatives = tf.reduce_sum(tf.cast(~alike, tf.float32))
+        else:
+            bias = tf.linalg.diag(margins)
+            negatives = tf.cast(count * (count - 1), tf.float32)
+        return both_ways(self.scale * pairs.source, pairs.target, bias), negatives
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

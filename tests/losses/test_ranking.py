@@ -189,3 +189,28 @@ def test_bad_arguments():
         AdditiveMarginRankingLoss()(X, Y[:1], *KEYS)
     with pytest.raises(ValueError, match="needs the fingerprints of all"):
         AdditiveMarginRankingLoss()(X, Y)
+
+
+@pytest.mark.parametrize("options", [{}, {"mask_duplicates": False}, {"scale": 20.0, "margin": 0}])
+def test_one_matrix_of_logits_is_as_two(options):
+    """The path of one replica against that of many, which `block_loss` is: values, gradients."""
+    loss = AdditiveMarginRankingLoss(**options)
+    rng = np.random.default_rng(7)
+    source, target = (tf.constant(rng.normal(size=[9, 5]), tf.float32) for _ in range(2))
+    marks = rng.integers(6, size=[2, 9, 1])  # some sentences are equal, on either side
+    fingerprints = [tf.constant(np.repeat(x, 2, axis=1), tf.int32) for x in marks]
+
+    def as_many(source, target):
+        pairs = loss.normalise(source, target, None, [*fingerprints, None])
+        total, negatives = loss.block_loss(pairs, pairs, 0)
+        return total / 9, negatives / 9
+
+    results = []
+    for function in (as_many, lambda *sides: loss(*sides, *fingerprints)):
+        with tf.GradientTape() as tape:
+            tape.watch([source, target])
+            value, negatives = function(source, target)
+        results.append([value, negatives, *tape.gradient(value, [source, target])])
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+    assert (results[0][1] < 8) == loss.mask_duplicates
