@@ -1,0 +1,1 @@
+"""The recipe of labse-mini, the model in the package."""
