@@ -36,12 +36,12 @@ demo: .venv/installed-vocabulary
 TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent 0.7 \
 	--warmup-steps 20
 
-# A file of tests at a time on each of two cores.
+# A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10
 
 coverage: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
