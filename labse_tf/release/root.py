@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -10,6 +11,13 @@ import tf_keras
 from labse_tf.encoder.encoder import INPUTS, Encoder
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.tokenization.preprocessing import Preprocessor
+
+
+class AssetFiles(typing.NamedTuple):
+    """Files that a SavedModel gets a copy of, under their own names."""
+
+    vocabulary: str
+    config: str
 
 
 def weights_by_name(layer: tf_keras.layers.Layer) -> tf.train.Checkpoint:
@@ -21,7 +29,7 @@ def weights_by_name(layer: tf_keras.layers.Layer) -> tf.train.Checkpoint:
 def split_roots(
     preprocessor: Preprocessor,
     encoder: Encoder,
-    config_file: str,
+    files: AssetFiles,
     head: MaskedLanguageHead | None = None,
 ) -> dict[str, tf.train.Checkpoint]:
     """The objects of two SavedModels, as google/LaBSE/2 and its preprocessor are.
@@ -37,20 +45,20 @@ def split_roots(
         outputs = encoder(dict(zip(INPUTS, inputs, strict=True)), training=training)
         return outputs["pooled_output"], outputs["sequence_output"]
 
-    root = tf.train.Checkpoint(
-        encoder=weights_by_name(encoder), **_assets(preprocessor, config_file)
-    )
+    root = tf.train.Checkpoint(encoder=weights_by_name(encoder), **_assets(preprocessor, files))
     root.__call__ = _traced(call, ids, [ids[name] for name in INPUTS])
     _for_keras_layer(root, encoder)
     if head is not None:
         root.mlm = _mlm_api(encoder, head)
-    return {"encoder": root, "preprocessor": _preprocessor_api(preprocessor)}
+    api = _preprocessor_api(preprocessor)
+    api.vocab_file = tf.saved_model.Asset(files.vocabulary)
+    return {"encoder": root, "preprocessor": api}
 
 
 def release_root(
     preprocessor: Preprocessor,
     encoder: Encoder,
-    config_file: str,
+    files: AssetFiles,
     head: MaskedLanguageHead | None = None,
 ):
     """The object that is saved, and its signatures.
@@ -83,7 +91,7 @@ def release_root(
     root = tf.train.Checkpoint(
         encoder=encoder_api,
         preprocessor=_preprocessor_api(preprocessor),
-        **_assets(preprocessor, config_file),
+        **_assets(preprocessor, files),
     )
     root.__call__ = _traced(embed_sentences, names)
     for api in (root, encoder_api):
@@ -101,12 +109,12 @@ def release_root(
     return root, {"serving_default": serve_sentences, "token_ids": serve_token_ids}
 
 
-def _assets(preprocessor: Preprocessor, config_file: str) -> dict[str, object]:
+def _assets(preprocessor: Preprocessor, files: AssetFiles) -> dict[str, object]:
     """What a reader asks for beside the functions, under TF-Hub's names."""
     return dict(
-        vocab_file=tf.saved_model.Asset(preprocessor.vocab_file),
+        vocab_file=tf.saved_model.Asset(files.vocabulary),
         do_lower_case=tf.Variable(preprocessor.lower_case, trainable=False),
-        config_file=tf.saved_model.Asset(config_file),
+        config_file=tf.saved_model.Asset(files.config),
     )
 
 
@@ -174,8 +182,6 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
     api = tf.train.Checkpoint(
         tokenize=tokenize,
         bert_pack_inputs=pack,
-        table=preprocessor.table,
-        table_initializer=preprocessor.table_initializer,
     )
     api.__call__ = tf.function(preprocessor.__call__, autograph=False, input_signature=[sentences])
     return api

@@ -20,7 +20,7 @@ from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.encoder.weights import unfilled_encoder
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.release.root import release_root, split_roots, weights_by_name
+from labse_tf.release.root import AssetFiles, release_root, split_roots, weights_by_name
 from labse_tf.release.warmup import write_warmup
 from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
 from labse_tf.tokenization.preprocessing import BEFORE_THE_CHOICE, Preprocessor
@@ -75,10 +75,9 @@ def write_release(
         if not is_release(path):
             raise ValueError(f"{path!r} is no release of labse_tf, so it is not overwritten.")
     with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
-        exported = _with_vocabulary_as_asset(preprocessor, assets)
-        config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
+        files = _write_assets(assets, preprocessor, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
-        root, signatures = release_root(exported, encoder, config_file, head)
+        root, signatures = release_root(preprocessor, encoder, files, head)
         _save(root, unfinished, signatures, path)
         write_warmup(unfinished)
 
@@ -111,10 +110,9 @@ def write_split(
     if os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} exists. Choose another path.")
     with atomic_directory(path) as unfinished, tempfile.TemporaryDirectory() as assets:
-        exported = _with_vocabulary_as_asset(preprocessor, assets)
-        config_file = _write_config(assets, exported, encoder, weights_dtype, compute_dtype)
+        files = _write_assets(assets, preprocessor, encoder, weights_dtype, compute_dtype)
         encoder = computing_in(stored_as(encoder, weights_dtype), compute_dtype)
-        for name, root in split_roots(exported, encoder, config_file, head).items():
+        for name, root in split_roots(preprocessor, encoder, files, head).items():
             _save(root, os.path.join(unfinished, name), {}, path)
 
 
@@ -130,24 +128,18 @@ def _check_dtypes(weights_dtype: str | None, compute_dtype: str) -> str:
     return weights_dtype
 
 
-def _with_vocabulary_as_asset(preprocessor: Preprocessor, folder: str) -> Preprocessor:
-    """A preprocessor whose lookup table a SavedModel fills from an asset when it is loaded.
-
-    The asset's file is written to `folder`, since an asset keeps the name of its file.
-    """
-    return preprocessor.reading_from(os.path.join(folder, VOCABULARY_FILE))
-
-
-def _write_config(
+def _write_assets(
     folder: str,
     preprocessor: Preprocessor,
     encoder: Encoder,
     weights_dtype: str,
     compute_dtype: str,
-) -> str:
-    """Writes what a reader needs beside weights and vocabulary; returns the file's name."""
-    config_file = os.path.join(folder, CONFIG_FILE)
-    with open(config_file, "w", encoding="utf-8") as file:
+) -> AssetFiles:
+    """Writes what a reader needs beside weights and functions."""
+    files = AssetFiles(os.path.join(folder, VOCABULARY_FILE), os.path.join(folder, CONFIG_FILE))
+    with open(files.vocabulary, "wb") as file:
+        file.write(preprocessor.vocabulary)
+    with open(files.config, "w", encoding="utf-8") as file:
         json.dump(
             dict(
                 format=FORMAT,
@@ -159,7 +151,7 @@ def _write_config(
             file,
             indent=2,
         )
-    return config_file
+    return files
 
 
 def _save(root, unfinished: str, signatures, path: str | os.PathLike) -> None:

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.processes import check_process
-from labse_tf.tokenization.hugging_face_words import NO_LIMIT, HuggingFaceTokenizer
 from labse_tf.tokenization.packing import checked_seq_length, pack
 from labse_tf.tokenization.vocabulary_files import (
     END,
@@ -21,11 +20,17 @@ from labse_tf.tokenization.vocabulary_files import (
     ids_of,
     read_vocabulary,
 )
+from labse_tf.tokenization.words import (
+    GOOGLE,
+    HUGGING_FACE,
+    TOKENIZATIONS,
+    split_words,
+    without_long_words,
+)
 
 DEFAULT_SEQ_LENGTH = 128
 GOOGLE_MAX_WORD_BYTES = 100  # of Google's models, and of the releases before there was a choice
-GOOGLE, HUGGING_FACE = "google", "hugging-face"
-TOKENIZATIONS = (GOOGLE, HUGGING_FACE)
+_NO_LIMIT = 2**31 - 1  # bytes of a word, where a limit has to be given
 # Of releases and runs that do not say, which are older than the choice.
 BEFORE_THE_CHOICE = {
     "tokenization": GOOGLE,
@@ -112,14 +117,7 @@ class Preprocessor:
         self.vocab_size = len(ids)
         self.start_id, self.end_id, self.padding_id = ids[START], ids[END], ids[PADDING]
         self.unknown_id, self.mask_id = ids[UNKNOWN], ids.get(MASK)
-        # The tokenizer looks for no longer piece: without it, the time that a word takes grows
-        # with the square of its length.
-        self._longest_token = max(map(len, ids))
-        # Not read by TensorFlow from the file: such tables are shared by the file's name, so that
-        # one process would go on with the old table when the file has been replaced.
-        self._look_up_in(
-            tf.lookup.KeyValueTensorInitializer(list(ids), range(len(ids)), tf.string, tf.int64)
-        )
+        self._word_pieces = None
 
     @property
     def options(self) -> dict[str, int | bool | str | None]:
@@ -137,42 +135,24 @@ class Preprocessor:
         """The vocabulary, by id."""
         return self.vocabulary.decode().split("\n")[:-1]
 
-    def reading_from(self, vocab_file: str) -> Preprocessor:
-        """The same preprocessor on a table that TensorFlow fills from a file, which this writes.
+    def _tokenizer(self) -> text.FastWordpieceTokenizer:
+        """Splits words into pieces; made when it is first needed, which takes a second for LaBSE.
 
-        For a SavedModel, which then keeps the vocabulary as an asset, not as constants; the
-        result has the path as `vocab_file`.
+        It takes a time that is linear in a word's length, and a tenth of what the lookups of
+        `tensorflow_text.WordpieceTokenizer` take, whose ids it gives. What it looks up in is one
+        constant, which all functions share.
         """
-        with open(vocab_file, "wb") as file:
-            file.write(self.vocabulary)
-        other = copy.copy(self)
-        other.vocab_file = vocab_file
-        whole_line, line_number = (
-            tf.lookup.TextFileIndex.WHOLE_LINE,
-            tf.lookup.TextFileIndex.LINE_NUMBER,
-        )
-        other._look_up_in(
-            tf.lookup.TextFileInitializer(vocab_file, tf.string, whole_line, tf.int64, line_number)
-        )
-        return other
-
-    def _look_up_in(self, initializer) -> None:
-        check_process()
-        # The initializer is kept beside the table: a SavedModel that is loaded and saved again
-        # would otherwise lose the vocabulary file (tensorflow issue 46456).
-        self.table_initializer = initializer
-        self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
-        if self.tokenization == GOOGLE:
-            self._tokenizer = text.BertTokenizer(
-                self.table,
-                lower_case=self.lower_case,
-                max_bytes_per_word=self.max_word_bytes or NO_LIMIT,
-                max_chars_per_token=self._longest_token,
-            )
-        else:
-            self._tokenizer = HuggingFaceTokenizer(
-                self.table, self.lower_case, self.max_word_characters, self._longest_token
-            )
+        check_process()  # in a graph when it is traced, not when it runs
+        if self._word_pieces is None:
+            with tf.init_scope():
+                self._word_pieces = text.FastWordpieceTokenizer(
+                    # It takes no NUL, which no word holds; nor does one hold a line end.
+                    [f"\n{i}" if "\0" in t else t for i, t in enumerate(self.tokens)],
+                    token_out_type=tf.int32,
+                    no_pretokenization=True,
+                    max_bytes_per_word=self.max_word_bytes or _NO_LIMIT,
+                )
+        return self._word_pieces
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -193,9 +173,9 @@ class Preprocessor:
 
     def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> word piece ids, int32 [batch, (words), (pieces of a word)]."""
-        check_process()  # in a graph when it is traced, not when it runs
         sentences = tf.convert_to_tensor(sentences, tf.string)
-        return tf.cast(self._tokenizer.tokenize(sentences), tf.int32)
+        words = split_words(sentences, self.tokenization, self.lower_case)
+        return self._tokenizer().tokenize(without_long_words(words, self.max_word_characters))
 
     def word_pieces(self, sentences: tf.Tensor) -> tf.RaggedTensor:
         """string [batch] -> word piece ids, int32 [batch, (pieces)], uncut, nothing around them."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text as text
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.tokenization.hugging_face_words import NO_LIMIT, split_words
-from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
+from labse_tf.tokenization.words import GOOGLE, TOKENIZATIONS, split_words
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
 DEFAULT_EXPONENT = 0.3
@@ -91,7 +89,6 @@ def learn_vocabulary(
     targets: set[str] = set()
     words, sizes = [], []
     rng = np.random.default_rng(seed)
-    splitter = _word_splitter(lower_case, tokenization)
     for pairs in languages:
         sources: list[str] = []
         for source, target in pairs:
@@ -99,11 +96,13 @@ def learn_vocabulary(
             targets.add(target)
         if not sources:
             raise ValueError(f"Language {len(sizes)} (from 0) has no pairs to learn from.")
-        words.append(_count_words(_at_most(sources, max_sentences, rng), splitter))
+        words.append(_count_words(_at_most(sources, max_sentences, rng), tokenization, lower_case))
         sizes.append(len(sources))
     if not sizes:
         raise ValueError("No languages to learn a vocabulary from: expected at least one.")
-    words.append(_count_words(_at_most(sorted(targets), max_sentences, rng), splitter))
+    words.append(
+        _count_words(_at_most(sorted(targets), max_sentences, rng), tokenization, lower_case)
+    )
     sizes.append(len(targets))
 
     if max_word_bytes is not None:
@@ -201,31 +200,13 @@ def _at_most(sentences: list[str], most: int, rng: np.random.Generator) -> list[
     return [sentences[i] for i in rng.choice(len(sentences), most, replace=False)]
 
 
-Splitter = Callable[[tf.Tensor], tf.RaggedTensor]
-
-
-def _word_splitter(lower_case: bool, tokenization: str) -> Splitter:
-    """Sentences, string [batch], to words; of Google's tokenization each as its only piece."""
-    if tokenization != GOOGLE:
-        return lambda sentences: split_words(sentences, lower_case)
-    # A BertTokenizer that knows no piece and has no [UNK], and so returns whole words.
-    no_words = tf.lookup.KeyValueTensorInitializer([" "], [0], tf.string, tf.int64)
-    table = tf.lookup.StaticHashTable(no_words, default_value=-1)
-    tokenizer = text.BertTokenizer(
-        table,
-        lower_case=lower_case,
-        max_bytes_per_word=NO_LIMIT,
-        max_chars_per_token=1,  # it need not look for longer ones
-        token_out_type=tf.string,
-        unknown_token=None,
-    )
-    return tokenizer.tokenize
-
-
-def _count_words(sentences: list[str], splitter: Splitter) -> collections.Counter[str]:
+def _count_words(
+    sentences: list[str], tokenization: str, lower_case: bool
+) -> collections.Counter[str]:
     """Words as the tokenizer splits them, so that the pieces are those it will look up."""
     counts: collections.Counter[bytes] = collections.Counter()
     for start in range(0, len(sentences), _BATCH):
-        split = splitter(tf.constant(sentences[start : start + _BATCH]))
+        batch = tf.constant(sentences[start : start + _BATCH])
+        split = split_words(batch, tokenization, lower_case)
         counts.update(split.flat_values.numpy().tolist())
     return collections.Counter({word.decode("utf-8"): n for word, n in counts.items()})

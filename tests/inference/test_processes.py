@@ -70,7 +70,6 @@ def test_a_preprocessor_in_a_fork(vocab_file):
         lambda: preprocessor(sentences),
         lambda: preprocessor.tokenize(sentences),
         lambda: preprocessor.pack([pieces], 8),
-        lambda: labse_tf.Preprocessor(vocab_file),
     ):
         assert 'get_context("spawn")' in in_a_fork(use)
 

@@ -84,7 +84,7 @@ def foreign_ops(model, release, vocab_file, tmp_path_factory):
 
 def test_every_operation_is_linked_by_tensorflow_serving(foreign_ops):
     cased = foreign_ops["cased"]
-    assert {"RegexSplitWithOffsets", "WordpieceTokenizeWithOffsets"} <= cased <= SERVED
+    assert {"RegexSplitWithOffsets", "FastWordpieceTokenizeWithOffsets"} <= cased <= SERVED
     assert cased < foreign_ops["uncased"] <= SERVED
     assert cased < foreign_ops["hugging-face"] <= SERVED
     assert foreign_ops["split/encoder"] == set()
@@ -138,12 +138,10 @@ def test_what_cannot_be_loaded(program, release, tmp_path):
     assert process.returncode == 2 and b"Op type not registered" in process.stderr
     assert serve(program, tmp_path, "embed", 1).returncode == 2
     # Without variables TensorFlow loads what there is: the first request, a warm-up one, fails.
-    for part, step in (("variables/variables.index", b"run"), ("assets/vocab.txt", b"load")):
-        broken = tmp_path / part.replace("/", "-")
-        shutil.copytree(release, broken)
-        (broken / part).unlink()
-        process = serve(program, broken, "embed", 1, sentences=["x"])
-        assert process.returncode == 2 and b"error: " + step in process.stderr
+    shutil.copytree(release, tmp_path / "broken")
+    (tmp_path / "broken" / "variables" / "variables.index").unlink()
+    process = serve(program, tmp_path / "broken", "embed", 1, sentences=["x"])
+    assert process.returncode == 2 and b"error: run" in process.stderr
     shutil.copytree(release, tmp_path / "cold")
     (tmp_path / "cold" / WARMUP_FILE).write_bytes(b"\0" * 40)
     process = serve(program, tmp_path / "cold", "warmup")

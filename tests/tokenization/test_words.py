@@ -1,4 +1,4 @@
-"""The tokenization "hugging-face" against `tokenizers`, and Google's beside it."""
+"""Both tokenizations, against `tokenizers` and tensorflow_text, at every code point."""
 
 import json
 import unicodedata
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 import labse_tf
 from labse_tf import Preprocessor
 from labse_tf.pretrained.tokenizer_json import tokenizer_json
-from labse_tf.tokenization.hugging_face_words import split_words
+from labse_tf.tokenization.words import split_words
 from tests.models import make_model
 
 # Letters of Unicode 14, which the ICU of TensorFlow does not know and so does not lower-case, and a
@@ -83,7 +83,7 @@ def test_words_of_every_code_point(lower_case):
         return [word for word, _ in words]
 
     def ours(strings):
-        words = split_words(tf.constant(strings, tf.string), lower_case).to_list()
+        words = split_words(tf.constant(strings, tf.string), "hugging-face", lower_case).to_list()
         return [[word.decode() for word in row] for row in words]
 
     blocks = [points[i : i + 50] for i in range(0, len(points), 50)]
@@ -101,6 +101,24 @@ def test_words_of_every_code_point(lower_case):
         if found != theirs(string)
     }
     assert differing == (REMAIN_IF_LOWER_CASED if lower_case else set())
+
+
+def test_pieces_of_every_code_point_are_those_of_tensorflow_text():
+    """The linear algorithm against the lookups of BertTokenizer, of which it is a replacement."""
+    points = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    known = [c for c in points if c not in "\n\r"]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *known, *("##" + c for c in known[::2])]
+    tokens = list(dict.fromkeys([*tokens, "##", "###", "####", "ab", "##ab", "#a"]))
+    ids = tf.lookup.KeyValueTensorInitializer(tokens, range(len(tokens)), tf.string, tf.int64)
+    theirs = text.BertTokenizer(tf.lookup.StaticHashTable(ids, -1))
+    ours = Preprocessor(tokens, max_word_bytes=100)
+    rows = [
+        " ".join(f"{c}ab{c} {c}" for c in points[i : i + 20]) for i in range(0, len(points), 20)
+    ]
+    rows += ["## ### #### ##### a## ##a", "x" * 100 + " " + "x" * 101]
+    found, expected = (p.tokenize(tf.constant(rows)) for p in (ours, theirs))
+    np.testing.assert_array_equal(found.flat_values, expected.flat_values)
+    np.testing.assert_array_equal(found.values.row_splits, expected.values.row_splits)
 
 
 @pytest.mark.parametrize("lower_case", [False, True], ids=["cased", "lower_case"])
