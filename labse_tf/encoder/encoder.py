@@ -128,14 +128,13 @@ class Encoder(tf_keras.layers.Layer):
             # The pooler reads [CLS] alone.
             first_only = pooled_only and self.pooler is not None and layer is self.transformer[-1]
             x = layer(x, bias, first_only=first_only, **options)
-        if pooled_only and not first_only:
-            x = unpadding.pad(x, custom_gradients)
-        tokens = tf.reshape(x, [batch, 1 if first_only else width, self.config.hidden_size])
-        pooled = tf.cast(self._pool(tokens, mask), tf.float32)
-        outputs = {"default": pooled, "pooled_output": pooled}
-        if not pooled_only:
-            outputs["sequence_output"] = tf.cast(tokens, tf.float32)
-        return outputs
+        if pooled_only:
+            pooled = self._pool_unpadded(x, mask, unpadding, first_only)
+            return {"default": pooled, "pooled_output": pooled}
+        tokens = tf.reshape(x, [batch, width, self.config.hidden_size])
+        pooled = self._pool(tokens, mask)
+        sequence = tf.cast(tokens, tf.float32)
+        return {"default": pooled, "pooled_output": pooled, "sequence_output": sequence}
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, in types that JSON has."""
@@ -162,9 +161,19 @@ class Encoder(tf_keras.layers.Layer):
             raise ValueError(f"The input is {width} tokens wide, {has}")
         return word_ids
 
+    def _pool_unpadded(
+        self, tokens: tf.Tensor, mask: tf.Tensor, unpadding: Unpadding, first_only: bool
+    ) -> tf.Tensor:
+        """[tokens, hidden], or the first ones alone, [batch, hidden] -> float32 [batch, hidden]."""
+        if self.pooler is None:
+            return unpadding.mean(tokens, mask)
+        first = tokens if first_only else tf.gather(tokens, unpadding.token_indices[:, 0])
+        return tf.cast(tf.tanh(self.pooler(first)), tf.float32)
+
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """[batch, width, hidden] -> float32 [batch, hidden]."""
         if self.pooler is not None:
-            return tf.tanh(self.pooler(tokens[:, 0, :]))
+            return tf.cast(tf.tanh(self.pooler(tokens[:, 0, :])), tf.float32)
         weights = tf.cast(mask, tf.float32)
         count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
         weights = (weights / count)[:, tf.newaxis, :]

@@ -51,9 +51,24 @@ class Unpadding(typing.NamedTuple):
         """[batch * width, ...] -> [tokens, ...]."""
         return tf.gather(x, self.positions)
 
-    def pad(self, tokens: tf.Tensor, custom_gradients: bool) -> tf.Tensor:
-        """[tokens, hidden] -> [batch, width, hidden]."""
-        return _gather(tokens, self.token_indices, self.positions, custom_gradients)
+    def mean(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """The mean of each row's tokens under the mask, float32 [batch, hidden].
+
+        A row without any is 0. The tokens are not padded for it, which would be a pass over more.
+
+        Args:
+            tokens: as `unpad` gives them.
+            mask: int32 [batch, width], that of `from_mask`.
+        """
+        batch, width = tf.unstack(tf.shape(mask))
+        weights = tf.cast(mask, tf.float32)
+        weights /= tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
+        weights = tf.gather(tf.reshape(weights, [-1]), self.positions)  # of fillers 0
+        # Fillers stand behind the last token, and segments have to be in order.
+        row = tf.where(
+            (weights > 0) | (self.positions % width == 0), self.positions // width, batch - 1
+        )
+        return tf.math.segment_sum(tf.cast(tokens, tf.float32) * weights[:, tf.newaxis], row)
 
     def pad_heads(
         self, qkv: tf.Tensor, heads: int, size: int, custom_gradients: bool

@@ -16,8 +16,27 @@ def test_by_hand():
     np.testing.assert_array_equal(unpadding.token_indices, [[0, 1, 2], [3, 4, 4]])
     tokens = unpadding.unpad(tf.constant([[5.0], [6.0], [7.0], [8.0], [9.0], [0.0]]))
     np.testing.assert_array_equal(tokens, [[5], [6], [7], [8], [9]])
-    padded = unpadding.pad(tokens, custom_gradients=False)
-    np.testing.assert_array_equal(padded, [[[5], [6], [7]], [[8], [9], [9]]])
+    means = unpadding.mean(tokens, tf.constant([[1, 1, 1], [1, 0, 0]]))
+    np.testing.assert_array_equal(means, [[6], [8]])
+
+
+def test_means_and_their_gradient_by_numpy():
+    for case, inputs in CASES.items():
+        mask = inputs["input_mask"].numpy().copy()
+        mask[0] = 0  # a row without any token
+        unpadding = Unpadding.from_mask(tf.constant(mask))
+        tokens = np.random.default_rng(0).normal(size=[len(unpadding.positions), 5])
+        tokens = tf.constant(tokens, tf.float32)
+        shares = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        padded = tokens.numpy()[unpadding.token_indices.numpy()]
+        with tf.GradientTape() as tape:
+            tape.watch(tokens)
+            means = unpadding.mean(tokens, tf.constant(mask))
+        expected = np.einsum("bw,bwh->bh", shares, padded)
+        np.testing.assert_allclose(means, expected, atol=1e-6, err_msg=case)
+        gradient = tape.gradient(means, tokens).numpy()
+        flat = np.append(shares.reshape(-1), 0)[unpadding.positions]
+        np.testing.assert_allclose(gradient, np.repeat(flat[:, None], 5, axis=1), atol=1e-7)
 
 
 @pytest.mark.parametrize("custom", [False, True])

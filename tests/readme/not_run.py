@@ -53,6 +53,10 @@ NOT_RUN = (
         "tests/conversion/test_formats.py", "float16", parsed=True,
     ),
     NotRun(
+        "python -m training.labse_mini ", "hours",
+        "tests/labse_mini/test_recipe.py", "program.main", parsed=True,
+    ),
+    NotRun(
         "python -m training.experiments.", "several trainings each",
         "tests/programs/test_experiments.py", "margin.main", parsed=True,
     ),
