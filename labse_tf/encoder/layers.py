@@ -18,6 +18,7 @@ from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.dropout import Dropout
 from labse_tf.encoder.unpadding import Unpadding
 
+SCALED_TOGETHER = 64  # numbers of a row of int8: an outlier costs the others no more
 _ACTIVATIONS = {
     "gelu": tf.nn.gelu,
     "gelu_tanh": functools.partial(tf.nn.gelu, approximate=True),
@@ -114,7 +115,7 @@ class Embeddings(tf_keras.layers.Layer):
             if self.word.dtype.is_integer:
                 self.word_scale = self.add_weight(
                     name="word_scale",
-                    shape=[config.vocab_size],
+                    shape=[config.vocab_size, scales_of_a_row(width)],
                     initializer="ones",
                     experimental_autocast=False,
                     trainable=False,
@@ -146,7 +147,8 @@ class Embeddings(tf_keras.layers.Layer):
         rows = tf.cast(tf.gather(self.word, ids), tf.float32)
         if self.word_scale is None:
             return rows
-        return rows * tf.gather(self.word_scale, ids)[..., tf.newaxis]
+        scales = tf.gather(self.word_scale, ids)
+        return rows * tf.repeat(scales, self._config.hidden_size // scales.shape[-1], axis=-1)
 
     def _padded_sum(self, word_ids, type_ids):
         """[batch * width, hidden]."""
@@ -166,6 +168,11 @@ class Embeddings(tf_keras.layers.Layer):
         one_hots = [tf.one_hot(columns, width), tf.one_hot(type_ids, self.type.shape[0])]
         tables = tf.concat([self.position[:width], self.type], axis=0)
         return self.words(word_ids) + tf.matmul(tf.concat(one_hots, axis=1), tables)
+
+
+def scales_of_a_row(hidden_size: int) -> int:
+    """How many scales a row of int8 has: one for every 64 numbers, or for all of them."""
+    return 1 if hidden_size % SCALED_TOGETHER else hidden_size // SCALED_TOGETHER
 
 
 def shape_of(x: tf.Tensor) -> list[int | tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Word embeddings in 8 bits: rows of int8, each with a scale in float32."""
+"""Word embeddings in 8 bits: rows of int8, with a float32 scale for every 64 numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from labse_tf.encoder.layers import Embeddings
+from labse_tf.encoder.layers import Embeddings, scales_of_a_row
 from labse_tf.encoder.weights import assign, chunks_of, rows_of
 
 INT8 = "int8"
@@ -15,12 +15,12 @@ _LARGEST = 127
 
 
 def scales_of(rows: np.ndarray) -> np.ndarray:
-    """The scale of each row, float32 [rows]: its largest magnitude is 127 times that.
+    """The scales of rows, float32 [rows, parts]: a part's largest magnitude is 127 times that.
 
     Args:
         rows: float32 [rows, hidden].
     """
-    largest = np.max(np.abs(rows), axis=1)
+    largest = np.max(np.abs(_in_parts(rows)), axis=2)
     return np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32)
 
 
@@ -40,7 +40,7 @@ def copy_words(source: Embeddings, target: Embeddings) -> None:
     scales = [scales_of(rows) for rows in _float_rows(source)]
     target.word_scale.assign(np.concatenate(scales))
     integers = (
-        np.rint(rows / scale[:, np.newaxis])
+        np.rint(_scaled(rows, 1 / scale))
         for rows, scale in zip(_float_rows(source), scales, strict=True)
     )
     assign(target.word, lambda array: _fill(array, integers))
@@ -58,4 +58,13 @@ def _float_rows(embeddings: Embeddings) -> Iterator[np.ndarray]:
     scales = None if embeddings.word_scale is None else embeddings.word_scale.numpy()
     for (start, end), rows in zip(chunks_of(embeddings.word.shape), rows_of(embeddings.word)):
         rows = rows.astype(np.float32)
-        yield rows if scales is None else rows * scales[start:end, np.newaxis]
+        yield rows if scales is None else _scaled(rows, scales[start:end])
+
+
+def _in_parts(rows: np.ndarray) -> np.ndarray:
+    """[rows, hidden] -> [rows, parts, numbers of a part]."""
+    return rows.reshape(len(rows), scales_of_a_row(rows.shape[1]), -1)
+
+
+def _scaled(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    return (_in_parts(rows) * scales[:, :, np.newaxis]).reshape(rows.shape)

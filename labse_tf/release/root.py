@@ -127,9 +127,11 @@ def _mlm_api(encoder: Encoder, head: MaskedLanguageHead) -> tf.train.Checkpoint:
         positions = inputs["masked_lm_positions"]
         tokens = tf.gather(outputs["sequence_output"], positions, axis=1, batch_dims=1)
         hidden = head(tf.reshape(tokens, [-1, encoder.config.hidden_size]))
-        logits = tf.matmul(hidden, tf.cast(encoder.embeddings.word, tf.float32), transpose_b=True)
-        if encoder.embeddings.word_scale is not None:
-            logits *= encoder.embeddings.word_scale
+        embeddings = encoder.embeddings
+        words = tf.cast(embeddings.word, tf.float32)
+        if embeddings.word_scale is not None:
+            words = embeddings.words(tf.range(encoder.config.vocab_size))
+        logits = tf.matmul(hidden, words, transpose_b=True)
         logits = tf.nn.bias_add(logits, head.bias)
         shape = tf.concat([tf.shape(positions), [encoder.config.vocab_size]], axis=0)
         return {**outputs, "mlm_logits": tf.reshape(logits, shape)}

@@ -51,10 +51,10 @@ def write_release(
         encoder: embeds them.
         overwrite: whether a release that is at `path` is replaced.
         weights_dtype: "float16" or "bfloat16" store the word embeddings and the kernels in half
-            the space; "int8" the word embeddings in a quarter of it, a scale for each row beside
-            them, and the kernels in float16. `labse_tf.load` makes float32 weights of them, while
-            `hub.load` keeps them as they are stored: a row is scaled when it was looked up. None:
-            "float32", or `compute_dtype` if that is "bfloat16".
+            the space; "int8" the word embeddings in about a quarter, with a scale for every 64
+            numbers, and the kernels in float16. `labse_tf.load` makes float32 weights of them,
+            while `hub.load` keeps them as they are stored: a row is scaled when it was looked up.
+            None: "float32", or `compute_dtype` if that is "bfloat16".
         compute_dtype: what the SavedModel's functions compute in: "float32"; or "bfloat16" for
             matmuls and activations, twice as fast where the CPU has instructions for it. The
             outputs are float32 in both cases.

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import labse_tf
+from labse_tf import Encoder, EncoderConfig
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.encoder.pruning import count_usage, prune
@@ -36,14 +37,31 @@ def release(model, tmp_path_factory):
     return path
 
 
-def quantized(words):
-    """int8 rows and scales, a row at a time."""
+def quantized(words, part):
+    """int8 rows and scales, a part of a row at a time."""
     rows, scales = [], []
-    for row in words:
+    for row in words.reshape(-1, part):
         scale = max(abs(row)) / np.float32(127) if any(row) else np.float32(1)
         scales.append(scale)
         rows.append([int(x) for x in np.rint(row / scale)])
-    return np.array(rows), np.array(scales, np.float32)
+    parts = len(scales) // len(words)
+    return np.array(rows).reshape(words.shape), np.array(scales, np.float32).reshape(-1, parts)
+
+
+def test_a_scale_for_every_64_numbers():
+    for hidden, parts in ((16, 1), (64, 1), (128, 2), (768, 12), (100, 1)):
+        rows = np.random.default_rng(0).normal(size=[7, hidden]).astype(np.float32)
+        rows[2, :64] *= 100  # outliers cost the other numbers nothing
+        expected = quantized(rows, hidden // parts)[1]
+        np.testing.assert_allclose(scales_of(rows), expected, rtol=1e-6)
+        config = EncoderConfig.small(7, hidden_size=hidden, num_layers=0)
+        encoder = Encoder(config)
+        encoder.embeddings.word.assign(rows)
+        stored = stored_as(encoder, "int8")
+        assert stored.embeddings.word_scale.shape == [7, parts]
+        found = stored.embeddings.words(tf.range(7)).numpy()
+        wrong = np.abs(found - rows).reshape(7, parts, -1).max(axis=2)
+        assert (wrong <= expected / 2 * 1.0001).all() and wrong.max() > 0
 
 
 @pytest.mark.parametrize("chunk", [None, 7 * 4 * 16])
@@ -51,7 +69,7 @@ def test_values(model, monkeypatch, chunk):
     if chunk is not None:  # 7 rows of 16
         monkeypatch.setattr(labse_tf.encoder.weights, "CHUNK_BYTES", chunk)
     words = model.encoder.embeddings.word.numpy()
-    rows, scales = quantized(words)
+    rows, scales = quantized(words, 16)
     assert np.abs(rows).max() == 127 and rows[4].max(), scales[3] == 1
     stored = stored_as(model.encoder, "int8")
     assert stored.embeddings.word.dtype == tf.int8
@@ -62,9 +80,9 @@ def test_values(model, monkeypatch, chunk):
     back = stored_as(stored, "float32")
     assert back.embeddings.word_scale is None
     found = back.embeddings.word.numpy()
-    np.testing.assert_allclose(found, rows * scales[:, None], rtol=1e-6)
+    np.testing.assert_allclose(found, rows * scales, rtol=1e-6)
     # Rounded to the nearest of 255 values.
-    assert (np.abs(found - words) <= scales[:, None] / 2 * 1.0001).all()
+    assert (np.abs(found - words) <= scales / 2 * 1.0001).all()
     half = stored_as(stored, "bfloat16").embeddings.word
     np.testing.assert_array_equal(half, tf.cast(found, tf.bfloat16))
     # To quantise it again changes nothing.
@@ -93,7 +111,7 @@ def test_a_release_in_every_reader(model, release):
     ):
         np.testing.assert_allclose(found, expected, atol=2e-6)
     # It stays int8 in memory: nothing of the table's size is float.
-    tables = [v for v in served.encoder.variables if v.shape.rank == 2 and "word" in v.name]
+    tables = [v for v in served.encoder.variables if v.shape == model.encoder.embeddings.word.shape]
     assert [v.dtype for v in tables] == [tf.int8]
     assert all(v.dtype != tf.int8 for v in served.encoder.trainable_variables)
     config = json.loads((release / "assets" / "labse.json").read_text())
@@ -138,8 +156,8 @@ def test_predictions_of_masked_words(vocab_file, vocab_size, tmp_path):
     packed = model.preprocessor(TEXTS)
     found = served.encoder.mlm({**packed, "masked_lm_positions": places})
     hidden = head(found["sequence_output"][:, 1]).numpy()
-    rows, scales = quantized(model.encoder.embeddings.word.numpy())
-    expected = hidden @ (rows * scales[:, None]).T + head.bias.numpy()
+    rows, scales = quantized(model.encoder.embeddings.word.numpy(), 16)
+    expected = hidden @ (rows * scales).T + head.bias.numpy()
     np.testing.assert_allclose(found["mlm_logits"][:, 0], expected, rtol=1e-4, atol=1e-4)
 
 

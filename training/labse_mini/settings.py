@@ -7,15 +7,15 @@ import dataclasses
 from labse_tf.training.config import FineTuningConfig
 
 _TABLE = FineTuningConfig(
-    steps=30_000,
+    steps=40_000,
     batch_size=2048,
-    learning_rate=5e-3,
+    learning_rate=7e-3,
     warmup_steps=100,
     weight_decay=0.0,
     clip_norm=0.0,
     scale=20.0,
     exponent=0.5,
-    checkpoint_every=1000,
+    checkpoint_every=2000,
     report_every=250,
 )
 _LAYERS = FineTuningConfig(
