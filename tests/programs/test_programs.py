@@ -17,6 +17,7 @@ import pytest
 import labse_tf
 from export import saved_model
 from labse_tf.commands.main import main as labse
+from labse_tf.release.saved_model import size_on_disk
 from tests.fresh import fresh
 from tests.running import call
 from training import dual_encoder, vocabulary
@@ -219,6 +220,17 @@ def test_exporting_in_bfloat16_says_what_it_costs(line, tmp_path):
     )  # fmt: skip
     found = re.search(r"compute in bfloat16: cosine .* lowest ([\d.]+) \((\d,\d+) sent", output)
     assert 0.9995 < float(found[1]) < 1 and found[2] == "2,600"
+
+
+def test_exporting_in_int8_says_what_it_costs(line, tmp_path):
+    output = call(
+        saved_model.main, line["folder"] / "0-layers", tmp_path / "small",
+        "--weights-dtype", "int8",
+    )  # fmt: skip
+    found = re.search(r"weights in int8: cosine .* lowest ([\d.]+) \((\d,\d+) sent", output)
+    assert 0.9995 < float(found[1]) < 1 and found[2] == "2,600"
+    sizes = [size_on_disk(path) for path in (tmp_path / "small", line["folder"] / "model-0")]
+    assert sizes[0] < 0.5 * sizes[1]
 
 
 def test_exporting_as_two_modules(line, tmp_path):

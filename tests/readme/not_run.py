@@ -49,6 +49,10 @@ NOT_RUN = (
         "tests/programs/test_programs.py", '"--compute-dtype"', parsed=True,
     ),
     NotRun(
+        "python -m export.saved_model run small ", "an export takes seconds",
+        "tests/programs/test_programs.py", '"--weights-dtype"', parsed=True,
+    ),
+    NotRun(
         "labse convert labse labse-half ", "an export takes seconds",
         "tests/conversion/test_formats.py", "float16", parsed=True,
     ),
