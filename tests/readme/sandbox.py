@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import labse_tf
@@ -104,14 +105,22 @@ class Sandbox:
                 return subprocess.CompletedProcess(words, 0, "", "")
             case ["python", "-m", module, *arguments] if module in TRAINING:
                 with untraced():
-                    return run(importlib.import_module(module).main, *arguments)
+                    return run(program(module), *arguments)
             case ["python", "-m", module, *arguments]:
-                return run(importlib.import_module(module).main, *arguments)
+                return run(program(module), *arguments)
             case ["python", "-c", *arguments]:
                 return fresh("-c", *arguments, cwd=os.getcwd())
             case ["python", file, *arguments] if not file.startswith("-"):
                 return fresh(ROOT / file, *arguments, cwd=os.getcwd())
         raise ValueError("tests/readme cannot run this; nor is it in tests/readme/not_run.py.")
+
+
+def program(module: str) -> Callable:
+    """The `main` that `python -m` runs, of a module or of a package."""
+    found = importlib.import_module(module)
+    if hasattr(found, "__path__"):
+        found = importlib.import_module(f"{module}.__main__")
+    return found.main
 
 
 class _Parsed(Exception):

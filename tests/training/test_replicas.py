@@ -21,6 +21,10 @@ from tests.two_workers import run_two_workers
 
 trained_on_one_device = functools.cache(functools.partial(trained, ONE_DEVICE))
 
+# The gradient of the keys' bias is rounding alone, of which Adam makes steps; and the loss of one
+# replica adds up in another order.
+ATOL = 3e-5
+
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_loss_and_every_gradient(replicas, mirrored):
@@ -69,7 +73,7 @@ def test_weights_after_training_with_clipping(replicas, num_layers, mirrored):
     assert history["loss"] == pytest.approx(history_1["loss"], abs=1e-5)
     assert history["negatives"] == history_1["negatives"] == [6.75]
     for name in weights_1:
-        np.testing.assert_allclose(weights[name], weights_1[name], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(weights[name], weights_1[name], atol=ATOL, err_msg=name)
 
 
 def test_weights_after_training_in_chunks():
@@ -141,7 +145,7 @@ def test_two_worker_processes(two_workers):
         with np.load(folder / f"worker-{worker}.npz") as saved:
             assert set(saved.files) == set(weights_1)
             for name, weight in weights_1.items():
-                np.testing.assert_allclose(saved[name], weight, atol=1e-5, err_msg=name)
+                np.testing.assert_allclose(saved[name], weight, atol=ATOL, err_msg=name)
     losses = [output["loss"] for output in outputs]
     assert losses == pytest.approx([history_1["loss"][0]] * 2, abs=1e-5)
 
