@@ -32,7 +32,10 @@ def corpora(tmp_path_factory):
     )
     write(root / "train2" / "fra-eng.tsv.gz", ["mot\tword\tdict:omw", "oui\tyes\tdict:wikt-omw"])
     rows = [f"eins {i}\tun {i}\ttatoeba" for i in range(100)]
-    write(root / "train-x" / "deu-fra.tsv.gz", [*rows, "geprueft\tverifie\ttatoeba"])
+    write(
+        root / "train-x" / "deu-fra.tsv.gz",
+        [*rows, "geprueft\tverifie\ttatoeba", "geschuetzt\tprotege\twesnoth"],
+    )
     test = root / "eval"
     write(test / "tatoeba" / "tatoeba.deu-eng.deu", ["EINS 7!"])
     write(test / "tatoeba" / "tatoeba.deu-eng.eng", ["One 8"])

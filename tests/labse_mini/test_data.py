@@ -59,7 +59,8 @@ def test_development_is_of_the_same_english_for_all(prepared):
 
 
 def test_copyleft_is_left_out(prepared, corpora, tmp_path):
-    assert "geschuetzt" not in keys(pairs(prepared, "sentences")["deu"])
+    for kind in ("sentences", "others"):
+        assert not any("geschuetzt" in keys(rows) for rows in pairs(prepared, kind).values())
     assert keys(pairs(prepared, "dictionaries")["deu"]) == {
         x for i in range(5) for x in (f"wort{i}", f"word{i}")
     }

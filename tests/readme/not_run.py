@@ -57,6 +57,10 @@ NOT_RUN = (
         "tests/conversion/test_formats.py", "float16", parsed=True,
     ),
     NotRun(
+        "labse convert labse labse-int8 ", "an export takes seconds",
+        "tests/programs/test_programs.py", '"int8"', parsed=True,
+    ),
+    NotRun(
         "python -m training.labse_mini ", "hours",
         "tests/labse_mini/test_recipe.py", "program.main", parsed=True,
     ),

@@ -123,9 +123,11 @@ def _divide(
         languages = os.path.basename(path).split(".")[0].split("-")
         # With the language that has less: small ones are then sampled as such.
         smaller = min(languages, key=lambda code: _size(raw, code))
-
-        rows = [(a, b, s) if languages[0] == smaller else (b, a, s) for a, b, s in read_rows(path)]
-
+        rows = [
+            (a, b, source) if languages[0] == smaller else (b, a, source)
+            for a, b, source in read_rows(path)
+            if settings.copyleft or all(is_shipped(source, code) for code in languages)
+        ]
         _append(os.path.join(raw, "others", f"{smaller}-mul.tsv"), rows)
     return held_out
 
