@@ -12,6 +12,7 @@ from labse_tf.encoder.weights import assign, chunks_of, rows_of
 
 INT8 = "int8"
 _LARGEST = 127
+_SMALLEST = 1e-30  # smaller numbers are 0: what a scale is divided by would overflow
 
 
 def scales_of(rows: np.ndarray) -> np.ndarray:
@@ -21,7 +22,7 @@ def scales_of(rows: np.ndarray) -> np.ndarray:
         rows: float32 [rows, hidden].
     """
     largest = np.max(np.abs(_in_parts(rows)), axis=2)
-    return np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32)
+    return np.where(largest > _SMALLEST, largest / _LARGEST, 1).astype(np.float32)
 
 
 def copy_words(source: Embeddings, target: Embeddings) -> None:

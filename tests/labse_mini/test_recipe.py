@@ -63,6 +63,16 @@ def test_the_measure_by_hand(workdir):
         assert found == pytest.approx(np.mean(right))
 
 
+def test_a_table_begins_the_same_every_time(workdir, corpora, monkeypatch):
+    begun = []
+    monkeypatch.setattr(stages.Recipe, "_train", lambda self, model, *_: begun.append(model))
+    for _ in range(2):
+        stages.Recipe(str(corpora), str(workdir), SMALL).stages["table"]()
+    first, second = (model.encoder.embeddings.word.numpy() for model in begun)
+    np.testing.assert_array_equal(first, second)
+    assert first.std() > 0.01
+
+
 def test_the_release_is_in_int8(workdir, corpora, capsys):
     recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
     recipe.run("release")

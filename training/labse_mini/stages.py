@@ -7,6 +7,8 @@ import json
 import os
 from collections.abc import Callable
 
+import tf_keras
+
 import labse_tf
 from export.model_card import main as model_card
 from labse_tf.commands.main import main as labse
@@ -91,6 +93,7 @@ class Recipe:
             num_layers=0,
             dropout=0.0,
         )
+        tf_keras.utils.set_random_seed(self._settings.table.seed)
         model = labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config))
         self._train(model, self._settings.table, "table")
 
