@@ -19,6 +19,9 @@ export TF_CPP_MAX_VLOG_LEVEL ?= 0
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)
+	$(BIN)/labse encode $(SAMPLE)/twenty.txt --output $(DEMO)/twenty.npy
+	$(BIN)/labse similarity @$(SAMPLE)/twenty.txt @$(SAMPLE)/twenty.eng.txt --nearest 1 \
+		--heat-map $(DEMO)/similarity.svg
 	$(BIN)/python -m training.vocabulary --pairs $(SAMPLE)/*.train.tsv.gz --vocab-size 16000 \
 		--output $(DEMO)/vocab.txt
 	$(BIN)/python -m training.dual_encoder --workdir $(DEMO)/0-layers --vocab $(DEMO)/vocab.txt \

@@ -8,6 +8,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from labse_tf.commands.flags import run_program
+from labse_tf.models import NAME as LABSE_MINI
+from labse_tf.models import named
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.directory import add_version
 from labse_tf.serving.templates import NAME
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
         description="Adds a release to a directory that TensorFlow Serving serves, with warm-up "
         "requests, the server's configuration and a docker-compose.yml.",
     )
-    parser.add_argument("release", metavar="MODEL", help="directory of a release")
+    parser.add_argument("release", metavar="MODEL", help=f"directory of a release, or {LABSE_MINI}")
     parser.add_argument("directory", metavar="DIR", help="is made if it does not exist")
     parser.add_argument("--name", default=NAME, help=f"the model's name (default: {NAME})")
     parser.add_argument(
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     flags = parser.parse_args(arguments)
     version, kept = add_version(
-        flags.release, flags.directory, name=flags.name, batch_sizes=flags.batch_sizes
+        named(flags.release), flags.directory, name=flags.name, batch_sizes=flags.batch_sizes
     )
     print(version)
     for name in kept:

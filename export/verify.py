@@ -9,6 +9,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from labse_tf.commands.flags import run_program
+from labse_tf.models import NAME, named
 from labse_tf.release.verification import table, verify
 
 
@@ -19,12 +20,12 @@ def main(arguments: list[str] | None = None) -> None:
         description="Inspects a SavedModel in fresh processes that cannot import labse_tf, and "
         "checks it against the release format. Exits with 1 if a check fails.",
     )
-    parser.add_argument("model", metavar="MODEL", help="directory of a SavedModel")
+    parser.add_argument("model", metavar="MODEL", help=f"directory of a SavedModel, or {NAME}")
     parser.add_argument(
         "--against", metavar="OTHER", help="a SavedModel whose embeddings must be the same"
     )
     flags = parser.parse_args(arguments)
-    results = verify(flags.model, flags.against)
+    results = verify(named(flags.model), flags.against)
     print(table(results))
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} of {len(results)} checks passed")

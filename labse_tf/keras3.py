@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops that a release needs
 
+from labse_tf.models import named
+
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 
 
@@ -29,7 +31,7 @@ class LaBSELayer(keras.layers.Layer):
     directory), and `labse_tf.keras3` must have been imported.
 
     Args:
-        path: directory of a release.
+        path: directory of a release; or "labse-mini", the one that comes with the package.
         trainable: whether the weights are trained, with the encoder's dropout; by default not, as
             in hub.KerasLayer. A frozen layer has no dropout.
         name: the layer's name.
@@ -55,11 +57,12 @@ class LaBSELayer(keras.layers.Layer):
             )
         super().__init__(name=name, dtype="float32", autocast=False)  # weights stay as they are
         self.release_path = os.fspath(path)
-        if not os.path.isdir(self.release_path):
-            raise FileNotFoundError(f"There is no directory {self.release_path!r} of a release.")
+        release = named(self.release_path)
+        if not os.path.isdir(release):
+            raise FileNotFoundError(f"There is no directory {release!r} of a release.")
         # XLA cannot compile the tokenizer's string ops: it would abort the process.
         self.supports_jit = False
-        self._release = _load(self.release_path)
+        self._release = _load(release)
         # Keras variables that wrap those of the release's functions: the same memory. Names without
         # ":0", which Keras' optimizers refuse, and slashes, which they take for folders.
         self._embedding_weights = [

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from labse_tf.commands.flags import MODEL_HELP
+from labse_tf.commands.flags import add_model_flag
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output, rows_kept
 from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
 from labse_tf.files.sentences import read_column, read_field
@@ -26,7 +26,7 @@ def add_encode(commands) -> None:
         metavar="FILE",
         help="UTF-8, a sentence a line, plain or .gz; or a pipe; - for standard input",
     )
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    add_model_flag(parser)
     parser.add_argument(
         "--output", required=True, help="NumPy file to write, [sentences, dim]; rows are appended "
         f"to OUTPUT{SUFFIX} until it is whole",

@@ -9,6 +9,7 @@ import sys
 import warnings
 
 from labse_tf.commands.flags import MODEL_HELP
+from labse_tf.models import NAME
 
 REPORT = "evaluate report"
 
@@ -22,14 +23,15 @@ def add_evaluate(commands) -> None:
         "as sts=DIR: a wrong one is answered with what belongs there and where to get it. "
         "A language or task that fails is listed at the end, and the exit status is 1.",
     )
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
-        "benchmarks",
+        "model_and_benchmarks",
         nargs="+",
-        metavar="BENCHMARK[=DIR]",
-        help="tatoeba, retrieval, mining, sts, senteval",
+        metavar="[MODEL] BENCHMARK[=DIR]",
+        help=f"MODEL (default: {NAME}): {MODEL_HELP}; a directory that is called like a benchmark "
+        "is written ./NAME. BENCHMARK: tatoeba, retrieval, mining, sts, senteval",
     )
     parser.add_argument("--output", metavar="FILE", help="JSON file to write the results to")
+    parser.add_argument("--name", help="of the model in the results (default: MODEL)")
     parser.add_argument(
         "--languages", nargs="+", default=(), metavar="CODE",
         help="of tatoeba, retrieval and sts, as in their files' names (default: all)",
@@ -76,13 +78,19 @@ def _evaluate(flags: argparse.Namespace) -> None:
         raise FileExistsError(f"{flags.output!r} exists. Choose another path, or remove it.")
     from labse_tf.evaluation.results import failures, measure
 
-    benchmarks = _benchmarks(flags)
+    known = _known()
+    source, benchmarks = NAME, flags.model_and_benchmarks
+    if benchmarks[0].partition("=")[0] not in known:
+        source, *benchmarks = benchmarks
+    if not benchmarks:
+        raise ValueError(f"Which benchmarks of {source!r}? There are {', '.join(known)}.")
+    benchmarks = _benchmarks(flags, benchmarks, known)
     for benchmark, data_dir in benchmarks:  # before the model is read
         benchmark.check(data_dir)
     import labse_tf
     from labse_tf.evaluation.fingerprint import fingerprint
 
-    model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
+    model = labse_tf.load(source, precision=flags.precision, backend=flags.backend)
     options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
     cut: list[str] = []
 
@@ -97,7 +105,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
         encode,
         benchmarks,
         model={
-            "name": flags.model,
+            "name": flags.name or source,
             "fingerprint": fingerprint(model),
             "precision": flags.precision,
             "backend": flags.backend,
@@ -118,11 +126,11 @@ def _evaluate(flags: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _benchmarks(flags: argparse.Namespace) -> list[tuple]:
-    """The evaluators that were asked for, with the options that were given, and directories."""
+def _known() -> dict[str, type]:
+    """The evaluators by their names."""
     import labse_tf.evaluation as evaluation
 
-    known = {
+    return {
         kind.name: kind
         for kind in (
             evaluation.Tatoeba,
@@ -132,6 +140,10 @@ def _benchmarks(flags: argparse.Namespace) -> list[tuple]:
             evaluation.SentEval,
         )
     }
+
+
+def _benchmarks(flags: argparse.Namespace, named: list[str], known: dict[str, type]) -> list[tuple]:
+    """The evaluators that were asked for, with the options that were given, and directories."""
     given = {
         "languages": tuple(flags.languages),
         "all_pairs": flags.all_pairs,
@@ -141,7 +153,7 @@ def _benchmarks(flags: argparse.Namespace) -> list[tuple]:
     }
     given = {option: value for option, value in given.items() if value}
     benchmarks, used = [], set()
-    for text in flags.benchmarks:
+    for text in named:
         name, _, data_dir = text.partition("=")
         if name not in known:
             raise ValueError(f"{name!r} is no benchmark; there are {', '.join(known)}.")
@@ -150,9 +162,7 @@ def _benchmarks(flags: argparse.Namespace) -> list[tuple]:
         used |= set(options)
         benchmarks.append((known[name](**options), data_dir or None))
     if unused := sorted(set(given) - used):
-        raise ValueError(
-            f"--{unused[0].replace('_', '-')} is for none of {', '.join(flags.benchmarks)}."
-        )
+        raise ValueError(f"--{unused[0].replace('_', '-')} is for none of {', '.join(named)}.")
     return benchmarks
 
 

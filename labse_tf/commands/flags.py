@@ -12,12 +12,13 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from labse_tf.models import NAME
 from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
 from labse_tf.training.preemption import Preempted
 
 MODEL_HELP = (
     "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, an archive, a "
-    "handle of TF-Hub or Kaggle, the name of a repository"
+    f"handle of TF-Hub or Kaggle, the name of a repository; or {NAME}, which comes with labse_tf"
 )
 
 
@@ -66,6 +67,11 @@ def from_flags(flags: argparse.Namespace, dataclass: type) -> dict[str, Any]:
     """The values that were given for the fields of a dataclass; None ones are left out."""
     values = {f.name: getattr(flags, f.name, None) for f in dataclasses.fields(dataclass)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def add_model_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model`, the model that a command embeds with."""
+    parser.add_argument("--model", default=NAME, help=f"{MODEL_HELP} (default: {NAME})")
 
 
 def add_dtype_flags(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ import tensorflow_hub as hub
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.inference.model import LaBSE
 from labse_tf.inference.openvino import OpenVINO, check_installed
+from labse_tf.models import NAME, named
 from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.processes import check_process
 from labse_tf.release.saved_model import is_release, read_release
@@ -21,7 +22,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def load(
-    source: str | os.PathLike,
+    source: str | os.PathLike = NAME,
     *,
     vocab_file: str | os.PathLike | None = None,
     precision: str = "float32",
@@ -31,7 +32,8 @@ def load(
 
     What it is is recognised by its files:
 
-    - a release of labse_tf;
+    - a release of labse_tf; "labse-mini", if there is no such file here, is the one that comes
+      with the package;
     - a SavedModel for TF-Hub (google/LaBSE/2, LaBSE/1, or what the Model Garden's export_tfhub.py
       wrote): a directory, an archive of one (.tar.gz, .tar.xz, .zip...), or an http(s) handle that
       `hub.resolve` takes, such as https://tfhub.dev/google/LaBSE/2 or the address of a .tar.gz;
@@ -42,7 +44,7 @@ def load(
       or the checkpoint's prefix in it.
 
     Args:
-        source: the directory, file, handle or name.
+        source: the directory, file, handle or name; labse-mini if none is given.
         vocab_file: the vocabulary of a SavedModel or a checkpoint that does not have one.
         precision: "float32"; or "bfloat16", to embed only: the weights are held and used in half
             the space, and `encode` does not cast them for each batch. Keras' global policy and
@@ -59,7 +61,7 @@ def load(
             there is no such precision or backend.
     """
     check_process()
-    source = os.fspath(source)
+    source = named(source)
     for name, value, known in (
         ("precision", precision, PRECISIONS),
         ("backend", backend, BACKENDS),

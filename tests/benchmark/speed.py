@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labse_tf.models import NAME
 from tests.benchmark.speed_processes import ENVIRONMENT, ROOT, WorkerProcess, busy_seconds
 from tests.benchmark.speed_report import check_markers, machine, replace_in, table
 from tests.benchmark.speed_start import measure_start
@@ -66,9 +67,10 @@ def parse_flags():
     )
     parser.add_argument(
         "--size",
-        choices=["base", "tiny"],
+        choices=["base", NAME, "tiny"],
         default="base",
-        help="tiny: for trying the benchmark itself (default: base)",
+        help=f"{NAME}: the model of the package; tiny: for trying the benchmark itself "
+        "(default: base)",
     )
     parser.add_argument(
         "--systems",
@@ -128,7 +130,8 @@ def make_model(folder, size, names):
 
 def describe_model(folder):
     release = json.loads((folder / "release" / "assets" / "labse.json").read_text())
-    return {**release["encoder"], "seq_length": release["seq_length"], "weights": "random"}
+    weights = "trained" if folder.name == NAME else "random"
+    return {**release["encoder"], "seq_length": release["seq_length"], "weights": weights}
 
 
 def describe_sentences(folder, count):

@@ -4,8 +4,8 @@ python -m tests.benchmark.speed_model FOLDER base release hugging-face ...
 
 LaBSE's layers with random weights. The vocabulary is the demo's, of 16,000 word pieces where LaBSE
 has 501,153: that is fair, as a row is looked up at the same cost in a table of any size, and
-everything behind it is as large as LaBSE's. All formats hold the very same weights, and what is in
-the folder already is kept.
+everything behind it is as large as LaBSE's. Or labse-mini itself. All formats hold the very same
+weights, and what is in the folder already is kept.
 """
 
 import gzip
@@ -22,18 +22,22 @@ import tf_keras
 import labse_tf
 from labse_tf.encoder import weights
 from labse_tf.files.atomic import atomic_directory
+from labse_tf.models import NAME
 from labse_tf.pretrained import hugging_face, model_garden
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ROOT / "build" / "demo" / "vocab.txt"
 SAMPLE = ROOT / "training" / "sample"
-SIZES = {  # of LaBSE; and for trying the benchmark itself
+SIZES = {  # of LaBSE; the model of the package; and for trying the benchmark itself
     "base": {},
+    NAME: None,
     "tiny": dict(hidden_size=64, num_layers=2, num_heads=4, intermediate_size=256),
 }
 
 
 def write_release(path, size):
+    if SIZES[size] is None:
+        return labse_tf.load(size).save(path)
     preprocessor = labse_tf.Preprocessor(VOCABULARY)
     config = labse_tf.EncoderConfig(preprocessor.vocab_size, **SIZES[size])
     encoder = weights.unfilled_encoder(config)
@@ -90,7 +94,8 @@ def write_tf_hub(path, model):
         model_garden.write(checkpoint, model.preprocessor, model.encoder)
         restored = tf.train.Checkpoint(encoder=encoder).read(str(checkpoint / "bert_model.ckpt"))
         restored.assert_consumed()
-        export_for_tf_hub(encoder, VOCABULARY, unfinished)
+        vocabulary = path.parent / "release" / "assets" / "vocab.txt"
+        export_for_tf_hub(encoder, vocabulary, unfinished)
 
 
 def write_onnx_int8(path, model):
@@ -134,7 +139,7 @@ FORMATS = {
 }
 
 
-def write_sentences(path):
+def write_sentences(path, preprocessor):
     """The held-out sentences of the 13 languages and as many English ones, in random order."""
     languages = {}
     for file_name in sorted(SAMPLE.glob("*.heldout.tsv.gz")):
@@ -144,7 +149,7 @@ def write_sentences(path):
         languages.setdefault("eng", [target for _, target in pairs])
     found = [sentence for sentences in languages.values() for sentence in sentences]
     found = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
-    pieces = labse_tf.Preprocessor(VOCABULARY).word_pieces(tf.constant(found))
+    pieces = preprocessor.word_pieces(tf.constant(found))
     tokens = [int(n) + 2 for n in pieces.row_lengths()]  # with [CLS] and [SEP]
     contents = {"languages": len(languages), "sentences": found, "tokens": tokens}
     path.write_text(json.dumps(contents), encoding="utf-8")
@@ -157,7 +162,7 @@ def main(folder, size, *formats):
     if not release.exists():
         write_release(release, size)
     if not (folder / "sentences.json").exists():
-        write_sentences(folder / "sentences.json")
+        write_sentences(folder / "sentences.json", labse_tf.load(release).preprocessor)
     missing = [name for name in formats if name != "release" and not (folder / name).exists()]
     if missing:
         model = labse_tf.load(release)

@@ -74,6 +74,7 @@ def _notes(results: dict) -> list[str]:
     cpu, model, sentences = results["cpu"], results["model"], results["sentences"]
     flags = ", ".join(f"{'' if flag in cpu['flags'] else 'no '}{flag}" for flag in FLAGS[-3:])
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    random = model["weights"] == "random"
     rounds = len(results["systems"][REFERENCE]["rounds"])
     elsewhere = [
         r["cores_busy_elsewhere"] for s in results["systems"].values() for r in s.get("rounds", [])
@@ -83,9 +84,10 @@ def _notes(results: dict) -> list[str]:
         f"threads of each system: {results['threads']}.",
         f"{sentences['count']:,} sentences of {sentences['languages']} languages, "
         f"{sentences['tokens']:,} tokens with [CLS] and [SEP], the longest {sentences['longest']}.",
-        f"{model['num_layers']} layers of {model['hidden_size']} with random weights, the same for "
-        f"all, and {model['vocab_size']:,} word pieces. LaBSE's 501,153 would add up to 1.5 GB to "
-        "the memory and nothing to the time.",
+        f"{model['num_layers']} layers of {model['hidden_size']} with {model['weights']} weights, "
+        f"the same for all, and {model['vocab_size']:,} word pieces."
+        + random
+        * " LaBSE's 501,153 would add up to 1.5 GB to the memory and nothing to the time.",
         f"{rounds} interleaved rounds after one that is not counted; of a ratio the median of the "
         "rounds'. Each system has a process of its own, and all others are suspended meanwhile. "
         f"All else on the machine kept {np.mean(elsewhere):.2f} cores busy (mean; at most "

@@ -22,6 +22,7 @@ def evaluate(*arguments, **options):
 def test_figures_file_and_report(release, tmp_path):
     output = tmp_path / "a.json"
     command = [str(release), "tatoeba", "--languages", "tzl", "swg", "--output", str(output)]
+    command += ["--name", "tiny"]
     said = evaluate(*command)
     lines = said.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["tzl", "swg", "mean"]
@@ -35,11 +36,11 @@ def test_figures_file_and_report(release, tmp_path):
         shown = f"accuracy {100 * expected[f'{code}/accuracy']:.1f} "
         assert any(f" {code} " in line and shown in line for line in lines)
     assert shlex.split(results["command"]) == ["labse", "evaluate", *command]
-    assert results["model"]["name"] == str(release)
+    assert results["model"]["name"] == "tiny"
     assert results["model"]["fingerprint"].startswith("sha256:")
     report = evaluate("report", output, "--output", tmp_path / "page")
     assert report.split() == [f"{tmp_path / 'page'}.{end}" for end in ("html", "md", "png")]
-    assert str(release) in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "tiny" in (tmp_path / "page.html").read_text(encoding="utf-8")
     again = evaluate("report", output, "--output", tmp_path / "page", status=2)
     assert again.startswith("error: ") and "page.html" in again
 
@@ -63,6 +64,7 @@ def test_what_is_wrong_is_said_before_the_model_is_read(tmp_path, capsys):
         assert message.startswith("error: ") and message.count("\n") == 1
         return message
 
+    assert "Which benchmarks of '" in error()
     assert "'tatoba' is no benchmark; there are tatoeba, retrieval" in error("tatoba")
     assert "mining needs its directory. Expected: " in error("tatoeba", "mining")
     assert "has no directory" in error(f"sts={tmp_path / 'absent'}")

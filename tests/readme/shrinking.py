@@ -55,7 +55,8 @@ def smaller_flags(flags: argparse.Namespace) -> argparse.Namespace:
         small.pop("num_layers", None)
     if given.get("held_out"):
         small["held_out"] = given["held_out"][:1]
-    if "benchmarks" in given:  # of labse evaluate
-        small["languages"] = LANGUAGES if given["benchmarks"] == ["tatoeba"] else ()
-        small["folds"] = 2 if any(b.startswith("senteval") for b in given["benchmarks"]) else None
+    if benchmarks := given.get("model_and_benchmarks"):  # of labse evaluate
+        alone = len(benchmarks) <= 2 and benchmarks[-1] == "tatoeba"
+        small["languages"] = LANGUAGES if alone else ()
+        small["folds"] = 2 if any(b.startswith("senteval") for b in benchmarks) else None
     return argparse.Namespace(**{**given, **small})

@@ -15,14 +15,13 @@ from labse_tf.commands.main import main as labse
 from labse_tf.data.pair_files import read_columns
 from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
 from labse_tf.files.atomic import atomic_file
+from labse_tf.models import NAME
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 from labse_tf.training.config import FineTuningConfig
 from training.labse_mini.data import KINDS, prepare
 from training.labse_mini.development import means, measure
 from training.labse_mini.settings import Settings
 from training.labse_mini.sources import SHIPPED
-
-MODEL = "labse-mini"
 
 
 class Recipe:
@@ -61,7 +60,7 @@ class Recipe:
     def _output(self, stage: str) -> str:
         names = {
             "vocabulary": "vocab.txt",
-            "release": MODEL,
+            "release": NAME,
             "evaluation": "evaluation.json",
         }
         return os.path.join(self._workdir, names.get(stage, stage))
@@ -135,7 +134,8 @@ class Recipe:
         if os.path.exists(unfinished):
             os.remove(unfinished)
         # Ends the process if a part fails.
-        labse(["evaluate", self._output("release"), "tatoeba", *benchmarks, "--output", unfinished])
+        options = ["--name", NAME, "--output", unfinished]
+        labse(["evaluate", self._output("release"), "tatoeba", *benchmarks, *options])
         os.rename(unfinished, self._output("evaluation"))
 
     def _card(self) -> None:
@@ -146,7 +146,7 @@ class Recipe:
                 *("--evaluation", self._output("evaluation")),
                 *("--output", self._output("card")),
                 *("--publisher", publication.publisher),
-                *("--name", MODEL),
+                *("--name", NAME),
                 *("--license", publication.license),
                 *("--asset-path", publication.asset_path),
                 *("--languages", *LANGUAGES),
