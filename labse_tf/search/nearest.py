@@ -9,12 +9,12 @@ on the rounding errors, others could be nearer, the query is searched again with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.search.rescoring import rescore
 
 # Rows of a tile; measured on 100,000 x 100,000: smaller ones lose by the fixed cost of a tile.
 QUERIES, CANDIDATES = 512, 131_072
@@ -24,8 +24,6 @@ SLACK = 12
 # Scores are reduced to the maxima of blocks of 16, and those again, before top_k: max_pool reads
 # scores at the speed of memory, while top_k compares one at a time.
 _BLOCK = 16
-# Neighbours whose scores differ by less are ordered by float64.
-_CLOSE = 1e-5
 
 
 def nearest(
@@ -57,7 +55,7 @@ def nearest(
     rounding = _Rounding(precision)
     scores, indices = _kept(queries, candidates, kept, rounding, _best_by_blocks)
     outside = scores.min(axis=1, initial=np.inf)  # no candidate that was dropped scores higher
-    scores, indices = _rescore(queries, candidates, indices, k)
+    scores, indices = rescore(queries, candidates, indices, k)
     if kept < len(candidates):
         unsure = np.flatnonzero(~(scores[:, -1] > rounding.upper_bounds(outside, queries)))
         if len(unsure):
@@ -65,7 +63,7 @@ def nearest(
             with tf.device("CPU"):
                 rest = queries[unsure]
                 _, again = _kept(rest, candidates, kept, _Rounding("float32"), _best)
-            scores[unsure], indices[unsure] = _rescore(rest, candidates, again, k)
+            scores[unsure], indices[unsure] = rescore(rest, candidates, again, k)
     return scores, indices
 
 
@@ -212,39 +210,3 @@ def _block_maxima(values: tf.Tensor) -> tf.Tensor:
     images = tf.reshape(values, [rows, _BLOCK, 1, columns // _BLOCK])
     maxima = tf.nn.max_pool(images, [_BLOCK, 1], [_BLOCK, 1], "VALID")
     return tf.reshape(maxima, [rows, columns // _BLOCK])
-
-
-def _rescore(
-    queries: np.ndarray, candidates: np.ndarray, indices: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores each query's candidates [queries, kept] again: the best k scores and their rows."""
-    scores = np.empty([len(queries), k], np.float32)
-    best = np.empty([len(queries), k], np.int64)
-
-    def score(start: int) -> None:
-        part = slice(start, start + QUERIES)
-        some = np.sort(indices[part], axis=1)  # of equal scores, the first comes first
-        own = queries[part].astype(np.float32, copy=False)
-        others = np.take(candidates, some, axis=0).astype(np.float32, copy=False)
-        values = _products(own, others)
-        order = np.argsort(-values, axis=1, kind="stable")
-        ranked = np.take_along_axis(values, order, axis=1)[:, : k + 1]
-        close = np.flatnonzero((ranked[:, :-1] - ranked[:, 1:] < _CLOSE).any(axis=1))
-        if len(close):
-            rows, again = own[close], others[close]
-            exact = _products(rows.astype(np.float64), again.astype(np.float64))
-            values[close] = exact
-            order[close] = np.argsort(-exact.astype(np.float32), axis=1, kind="stable")
-        order = order[:, :k]
-        scores[part] = np.take_along_axis(values, order, axis=1)
-        best[part] = np.take_along_axis(some, order, axis=1)
-
-    with ThreadPoolExecutor() as threads:  # NumPy releases the GIL
-        for _ in threads.map(score, range(0, len(queries), QUERIES)):
-            pass
-    return scores, best
-
-
-def _products(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """[n, kept] products of queries [n, dim] with their own candidates [n, kept, dim]."""
-    return np.matmul(candidates, queries[:, :, None])[:, :, 0]
