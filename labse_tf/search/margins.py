@@ -11,11 +11,8 @@ import dataclasses
 import numpy as np
 
 from labse_tf.search.both_directions import nearest_both_ways
+from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
 from labse_tf.search.neighbours import NO_ROW, Neighbours
-
-MARGINS = ("absolute", "distance", "ratio")
-DIRECTIONS = ("forward", "backward", "mutual", "max")
-NEIGHBOURS = 4  # as in LASER
 
 
 @dataclasses.dataclass(frozen=True)
