@@ -76,7 +76,7 @@ def nearest_both_ways(
                 found, places, maxima = _tile(some, tensor, kept, by_blocks)
                 forward.add(row, found.numpy(), places.numpy() + (first + start))
                 backward.add(row, maxima)
-                progress(len(some) * tensor.shape[0])
+                progress(min(SOURCES, len(sources) - row) * tensor.shape[0])
             backward.finish(sources, targets, first + start, tensor.shape[0])
         done = first + len(part)
         state.write(lambda n=done: {"targets": n, **forward.state(), **backward.state()})
