@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(ROOT / "build" / "demo" / "model"))
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mining")
     parser.add_argument("--rows", type=int, default=ROWS, help="sentences a side")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--million", type=int, default=MILLION, help="of the part million")
     parser.add_argument("--faiss", default=sys.executable, help="a Python that has faiss")
     parser.add_argument("--system", choices=SYSTEMS.values(), help=argparse.SUPPRESS)
@@ -82,11 +83,11 @@ def _prepare(flags) -> None:
 
 def _exact(flags) -> None:
     rounds = []
-    for _ in range(ROUNDS + 1):  # the first warms the disk's cache and the clock
+    for _ in range(flags.rounds + 1):  # the first warms the disk's cache and the clock
         rounds.append({name: _time(system, flags) for name, system in SYSTEMS.items()})
     sources, targets = (np.load(flags.folder / f"{n}.npy", mmap_mode="r") for n in _NAMES)
     print(f"\n{len(sources):,} x {len(targets):,} x {sources.shape[1]}, both ways, {K} neighbours,")
-    print(f"ratio margin, mutual pairs; {THREADS} threads, {ROUNDS} interleaved rounds")
+    print(f"ratio margin, mutual pairs; {THREADS} threads, {flags.rounds} interleaved rounds")
     print(f"{'':20}{'seconds':>9}{'times faiss':>13}{'peak MB':>10}{'pairs of faiss':>16}")
     reference = _found("faiss", flags.folder)
     for name, system in SYSTEMS.items():
