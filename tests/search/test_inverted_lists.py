@@ -97,3 +97,6 @@ def test_merging_in_any_order_is_sorting_all():
         np.testing.assert_array_equal(scores, np.take_along_axis(products, order, axis=1))
     scores, rows = merge_top_k(*none_yet(1, 3), np.float32([[0.5]]), np.array([[4]]))
     assert rows.tolist() == [[4, NO_ROW, NO_ROW]] and scores[0, 0] == 0.5
+    again = merge_top_k(scores, rows, np.float32([[0.75]]), np.array([[4]]))
+    assert again[0].tolist() == [[0.75, -np.inf, -np.inf]]
+    assert again[1].tolist() == [[4, NO_ROW, NO_ROW]]
