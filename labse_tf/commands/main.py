@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from labse_tf.commands.client import add_client
 from labse_tf.commands.convert import add_convert
+from labse_tf.commands.crawl import add_crawl
 from labse_tf.commands.encode import add_encode
 from labse_tf.commands.evaluate import add_evaluate, join_report
 from labse_tf.commands.flags import run_program
@@ -29,7 +30,15 @@ def _run(arguments: Sequence[str] | None) -> None:
         epilog="With LABSE_TRACEBACK=1 in the environment errors come with their tracebacks.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_encode, add_client, add_evaluate, add_similarity, add_convert, add_prune):
+    for add in (
+        add_encode,
+        add_client,
+        add_evaluate,
+        add_similarity,
+        add_convert,
+        add_prune,
+        add_crawl,
+    ):
         add(commands)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     # TensorFlow takes seconds to import: commands import it when their flags are right.
