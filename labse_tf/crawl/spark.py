@@ -110,7 +110,7 @@ class SparkEngine:
         results = tasks.mapInArrow(work, "number long, result binary")
         with tqdm(total=len(items), desc=what, disable=self._hidden, leave=False) as bar:
             try:
-                rows = self._collect(results, bar)
+                rows = self._collect(results, what, bar)
             except Exception as error:
                 if type(error).__module__.split(".")[0] not in ("pyspark", "py4j"):
                     raise
@@ -122,12 +122,12 @@ class SparkEngine:
                 raise error
         return found
 
-    def _collect(self, results, bar: tqdm) -> list[tuple[int, bytes]]:
+    def _collect(self, results, what: str, bar: tqdm) -> list[tuple[int, bytes]]:
         """All rows; meanwhile the bar shows how many tasks are done."""
         done = threading.Event()
         context = self._session.sparkContext
         group = f"labse-crawl-{id(results)}"
-        context.setJobGroup(group, bar.desc, True)
+        context.setJobGroup(group, what, True)
         watcher = threading.Thread(target=_watch, args=(context, group, bar, done), daemon=True)
         watcher.start()
         try:
@@ -168,7 +168,7 @@ class _Work:
             for number in batch.column(0).to_pylist():
                 try:
                     result = (self._function(pickle.loads(self._items[number])), None)
-                except (ValueError, ImportError, FileNotFoundError) as error:
+                except (ValueError, ImportError) as error:
                     result = (None, error)
                 yield pa.RecordBatch.from_arrays(
                     [pa.array([number], pa.int64()), pa.array([pickle.dumps(result)], pa.binary())],
