@@ -22,9 +22,7 @@ def add_crawl(commands) -> None:
         "write; or all. What is done is not done again; after a kill it goes on. The pairs are "
         "WORK/write/pairs-*.tsv.gz (score, source, target, URLs of both) and .parquet.",
     )
-    parser.add_argument(
-        "stages", nargs="+", metavar="STAGE", help=f"{', '.join(_STAGES)}; or all"
-    )
+    parser.add_argument("stages", nargs="+", metavar="STAGE", help=f"{', '.join(_STAGES)}; or all")
     parser.add_argument(
         "--work", required=True, metavar="DIR",
         help="the work folder; of a cluster, a path that every machine sees",

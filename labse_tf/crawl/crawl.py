@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from labse_tf.crawl.embed import embed
+from labse_tf.crawl.embed import check_model, embed
 from labse_tf.crawl.extract import CrawlFile, check_extract, extract
 from labse_tf.crawl.index import index
 from labse_tf.crawl.options import STAGES
 from labse_tf.crawl.run import Run
 from labse_tf.crawl.score import score
-from labse_tf.crawl.search import search
+from labse_tf.crawl.search import check_k, search
 from labse_tf.crawl.write import write
 
 _log = logging.getLogger(__name__)
@@ -37,14 +37,19 @@ def crawl(run: Run, stages: Sequence[str], files: Sequence[CrawlFile] = ()) -> l
     if unknown or not stages:
         raise ValueError(f"`stages` (={list(stages)}) must be of {STAGES}.")
     with run.locked():
+        # What can be known to be wrong is said before hours of work.
         if "extract" in stages:
             check_extract(run, files)
+        if "embed" in stages:
+            check_model(run)
         written = []
         for stage in STAGES:
             if stage not in stages:
                 continue
             if stage == "extract":
                 extract(run, files)
+                if "search" in stages:
+                    check_k(run)
             elif stage == "write":
                 written = write(run)
             else:

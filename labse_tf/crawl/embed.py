@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,14 @@ from labse_tf.crawl.tasks import Made, Task, files_key
 from labse_tf.files.atomic import atomic_file
 
 
-
-def embed(run: Run) -> None:
-    """Writes embed/SIDE-00000.npy, a row for each sentence of extract/SIDE-00000.parquet.
+def check_model(run: Run) -> dict[str, Any]:
+    """The fingerprint and the dim of the model, as one of the engine's processes has it.
 
     Raises:
         FileNotFoundError, ValueError: there is no such model, or the embeddings that are there are
             of another one.
     """
-    extracted, options = run.needs("extract"), run.options
+    options = run.options
     (model,) = run.engine.map(_describe, [(options.model, options.precision)], "embed: the model")
     before = read_manifest(run.folder, "embed")
     if before is not None and before.settings.get("model") != model["fingerprint"]:
@@ -33,6 +33,17 @@ def embed(run: Run) -> None:
             f"its embeddings are of another model ({before.settings.get('model')}) than "
             f"{options.model!r} ({model['fingerprint']})",
         )
+    return model
+
+
+def embed(run: Run) -> None:
+    """Writes embed/SIDE-00000.npy, a row for each sentence of extract/SIDE-00000.parquet.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_model`.
+    """
+    extracted, options = run.needs("extract"), run.options
+    model = check_model(run)
     manifest = run.begin("embed", {"model": model["fingerprint"]})
     settings = {
         "model": options.model,

@@ -31,13 +31,14 @@ class CrawlFile:
 
 
 def extract(run: Run, files: Sequence[CrawlFile]) -> None:
-    """Reads the files, and writes extract/SIDE-00000.parquet (file, record, position, language, url,
-    text) and extract/skipped.tsv.gz (file, place, reason).
+    """Reads the files into extract/SIDE-00000.parquet (file, record, position, language, url, text)
+    and extract/skipped.tsv.gz (file, place, reason).
 
     Of near-duplicates of a side the first one stays, by file, record and position.
 
     Raises:
-        FileNotFoundError, ValueError: an input is absent, a language cannot be had, a side is empty.
+        FileNotFoundError, ValueError: an input is absent, a language cannot be had, a side is
+            empty.
         ImportError: what a file needs is not installed.
     """
     languages = check_extract(run, files)
@@ -143,9 +144,7 @@ def _first(run: Run, manifest: Manifest, side: str, read: Sequence[Record]) -> n
     return np.sum([record.counts["kept"] for record in records], axis=0, dtype=np.int64)
 
 
-def _cut(
-    run: Run, manifest: Manifest, side: str, kept: np.ndarray, names: Sequence[str]
-) -> int:
+def _cut(run: Run, manifest: Manifest, side: str, kept: np.ndarray, names: Sequence[str]) -> int:
     """Cuts the kept sentences of all files into shards; returns how many."""
     key = key_of(manifest.digest("sentences"), manifest.digest(f"{side} duplicates"))
     places = [f"{name}.npy" for name in manifest.records[f"{side} duplicates"]]

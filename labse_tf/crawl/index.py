@@ -31,9 +31,7 @@ def index(run: Run) -> None:
         "seed": options.seed,
     }
     key = key_of(*(embedded.digest(f"{side}s") for side in SIDES))
-    (centroids,) = run.phase(
-        manifest, "centroids", [Task("index/centroids", train, sampled, key)]
-    )
+    (centroids,) = run.phase(manifest, "centroids", [Task("index/centroids", train, sampled, key)])
     lists = centroids.counts["lists"]
     sizes = {}
     for side in SIDES:

@@ -54,7 +54,9 @@ class Run:
         redo: stages that are done anew where their settings differ from those of the manifest.
     """
 
-    def __init__(self, folder: str, options: CrawlOptions, engine: Engine, redo: Sequence[str] = ()):
+    def __init__(
+        self, folder: str, options: CrawlOptions, engine: Engine, redo: Sequence[str] = ()
+    ):
         self.folder, self.options, self.engine = os.path.abspath(folder), options, engine
         self._redo = redo
         self._whole: dict[str, Manifest] = {}  # finished, and their files were looked at
@@ -122,10 +124,13 @@ class Run:
         manifest = read_manifest(self.folder, stage)
         if manifest is None or not manifest.finished:
             state = "is not finished" if manifest else "was not begun"
-            raise ValueError(f"{stage} {state} in {self.folder!r}: run `labse crawl {stage}` first.")
+            raise ValueError(
+                f"{stage} {state} in {self.folder!r}: run `labse crawl {stage}` first."
+            )
         records = [record for phase in manifest.records.values() for record in phase.values()]
         check = functools.partial(damaged_files, self.folder)
-        damaged = sum(self.engine.map(check, records, f"{stage}: checksums"), [])
+        checked = self.engine.map(check, records, f"{stage}: checksums")
+        damaged = [name for names in checked for name in names]
         if damaged:
             raise ValueError(
                 f"{len(damaged)} files of {stage} are absent or not what they were, as "

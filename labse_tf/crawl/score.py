@@ -53,9 +53,7 @@ def score(run: Run) -> None:
         *(manifest.digest(f"{side}s") for side in SIDES),
         *(extracted.digest(f"{side} shards") for side in SIDES),
     )
-    (chosen,) = run.phase(
-        manifest, "pairs", [Task("score/pairs", choose_pairs, arguments, key)]
-    )
+    (chosen,) = run.phase(manifest, "pairs", [Task("score/pairs", choose_pairs, arguments, key)])
     run.finish(manifest, chosen.counts)
 
 

@@ -28,13 +28,9 @@ def search(run: Run) -> None:
     Raises:
         ValueError: a side has fewer than k sentences.
     """
+    check_k(run)
     extracted, embedded, indexed = (run.needs(stage) for stage in ("extract", "embed", "index"))
     options = run.options
-    for side in SIDES:
-        if (count := extracted.facts[side]["sentences"]) < options.k:
-            raise ValueError(
-                f"`k` (={options.k}) is above the {count:,} {side} sentences: give a smaller --k."
-            )
     manifest = run.begin("search")
     shard_rows = extracted.facts["shard_rows"]
     shards = {side: extracted.facts[side]["shards"] for side in SIDES}
@@ -82,9 +78,18 @@ def search(run: Run) -> None:
     run.finish(manifest, facts)
 
 
-def search_lists(
-    folder: str, name: str, *, group, shards, shard_rows, keep, precision
-) -> Made:
+def check_k(run: Run) -> None:
+    """Raises ValueError if a side has fewer than k sentences."""
+    for side in SIDES:
+        count = run.needs("extract").facts[side]["sentences"]
+        if count < run.options.k:
+            raise ValueError(
+                f"`k` (={run.options.k}) is above the {count:,} {side} sentences: give a smaller "
+                "--k."
+            )
+
+
+def search_lists(folder: str, name: str, *, group, shards, shard_rows, keep, precision) -> Made:
     """A group of lists -> NAME.SIDE.npy, `EDGE` by owner, and NAME.SIDE.begins.npy."""
     sides = [
         _listed(folder, side, shards[side], shard_rows, group).part(*group[f"{side}_part"])

@@ -49,7 +49,7 @@ class ShardedRows:
 
 
 def map_rows(path: str) -> np.ndarray:
-    """A .npy file as a read-only memory map; an empty one as an array, since no map is of 0 bytes."""
+    """A .npy file as a read-only memory map; without rows as an array: no map is of 0 bytes."""
     try:
         return np.load(path, mmap_mode="r")
     except ValueError:

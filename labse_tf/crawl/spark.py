@@ -61,9 +61,8 @@ class SparkEngine:
                 "The engine spark needs pyspark: pip install 'labse_tf[spark]'."
             ) from error
         check_java()
-        for address in (_STANDALONE.fullmatch(master or "") or [None, ""])[1].split(","):
-            if address:
-                check_reached(address)
+        if match := _STANDALONE.fullmatch(master or ""):
+            check_reached(match[1])
         # Executors start the Python that this names; without it they take any "python3".
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         conf = dict(conf or {})
@@ -74,7 +73,7 @@ class SparkEngine:
         builder = SparkSession.builder.appName("labse crawl")
         if master is not None:
             builder = builder.master(master)
-        for key, value in {**_DEFAULTS, **_paths(), **conf}.items():
+        for key, value in {**_DEFAULTS, **_of_this_machine(master or ""), **conf}.items():
             builder = builder.config(key, value)
         self._hidden = None if show_progress is None else not show_progress
         try:
@@ -190,24 +189,40 @@ def check_java() -> None:
     )
 
 
-def check_reached(address: str) -> None:
-    """Raises OSError if nothing listens at "host:port", which Spark would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"The master 'spark://{address}' must be spark://HOST:PORT.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
-    except OSError as error:
-        raise OSError(
-            f"The Spark master at {address} cannot be reached: {error}. Is it started, and is this "
-            "the address that its log names?"
-        ) from error
+def check_reached(addresses: str) -> None:
+    """Says that nothing listens at a standalone master, which Spark would try for minutes.
+
+    Args:
+        addresses: "host:port", or several with commas between, of which one must be reached.
+
+    Raises:
+        OSError: none is.
+        ValueError: one is no address.
+    """
+    errors = []
+    for address in addresses.split(","):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"The master 'spark://{addresses}' must be spark://HOST:PORT.")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+            return
+        except OSError as error:
+            errors.append(str(error))
+    raise OSError(
+        f"The Spark master at {addresses} cannot be reached: {'; '.join(errors)}. Is it started, "
+        "and is this the address that its log names?"
+    )
 
 
-def _paths() -> dict[str, str]:
-    """Where executors find labse_tf, if this process was told by PYTHONPATH."""
+def _of_this_machine(master: str) -> dict[str, str]:
+    """Where executors find labse_tf, if this process was told by PYTHONPATH; and a driver to be
+    reached by this machine alone, whose name may have no address, where the executors are here."""
     path = os.environ.get("PYTHONPATH")
-    return {"spark.executorEnv.PYTHONPATH": path} if path else {}
+    conf = {"spark.executorEnv.PYTHONPATH": path} if path else {}
+    if master.startswith("local"):
+        conf |= dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1")
+    return conf
 
 
 def _watch(context, group: str, bar: tqdm, done: threading.Event) -> None:

@@ -19,6 +19,8 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.files.checksums import checksum
 
 _FORMAT = 1  # of the files: another one makes all tasks anew, which a new version alone does not
+
+
 @dataclasses.dataclass(frozen=True)
 class Made:
     """What a task made.
@@ -30,6 +32,7 @@ class Made:
 
     files: tuple[str, ...]
     counts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -69,14 +72,17 @@ class Record:
     counts: dict[str, Any]
     kept: bool = False
 
+
 def key_of(*parts: Any) -> str:
     """A digest of settings and of the digests of input; parts are what JSON can hold."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
+
 def files_key(records: Iterable[Record]) -> str:
     """A digest of all files of some tasks: of what is made from them."""
     return key_of(sorted((name, file[1]) for r in records for name, file in r.files.items()))
+
 
 def full_key(task: Task) -> str:
     """The key that stands in a task's record: of its arguments too."""
@@ -106,6 +112,7 @@ def run_task(folder: str, task: Task) -> Record:
         json.dump({"key": key, "files": files, "counts": made.counts}, file)
     return record
 
+
 def damaged_files(folder: str, record: Record) -> list[str]:
     """The files of a task that are absent, of another size or checksum."""
     return [
@@ -113,6 +120,7 @@ def damaged_files(folder: str, record: Record) -> list[str]:
         for name, (size, digest) in record.files.items()
         if not _is_whole(os.path.join(folder, name), size, digest)
     ]
+
 
 def read_record(folder: str, name: str) -> Record | None:
     """The record of a task that was done; None if there is no readable one."""
@@ -124,11 +132,13 @@ def read_record(folder: str, name: str) -> Record | None:
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
+
 def _is_whole(path: str, size: int, digest: str) -> bool:
     try:
         return os.path.getsize(path) == size and checksum(path) == digest
     except FileNotFoundError:
         return False
+
 
 def _record_path(folder: str, name: str) -> str:
     return os.path.join(folder, f"{name}.json")

@@ -19,7 +19,7 @@ _ORIGIN = ("text", "url", "language", "file", "record", "position")
 _TEXTS = {"rank": "int64", "text": "string", "url": "string", "language": "string"}
 _TEXTS |= {"file": "int32", "record": "int64", "position": "int32"}
 _PAIRS = {"score": "float32", "cosine": "float32"}
-_PAIRS |= {side: "string" for side in SIDES}
+_PAIRS |= dict.fromkeys(SIDES, "string")
 _PAIRS |= {
     f"{side}_{name}": {"record": "int64", "position": "int32"}.get(name, "string")
     for name in _ORIGIN[1:]

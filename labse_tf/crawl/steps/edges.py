@@ -1,4 +1,4 @@
-"""Edges: neighbours as (row, row of the other side, score), of which the best of each row are kept."""
+"""Edges: neighbours as (row, row of the other side, score); the best of each row are kept."""
 
 from __future__ import annotations
 

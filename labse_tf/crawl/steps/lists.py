@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from labse_tf.crawl.steps.eight_bits import from_eight_bits, row_dtype, to_eight_bits
 from labse_tf.crawl.steps.edges import Edges, best_edges
+from labse_tf.crawl.steps.eight_bits import from_eight_bits, row_dtype, to_eight_bits
 from labse_tf.search.inverted_lists import assign, group_by_list, search_list, train_centroids
 from labse_tf.search.neighbours import NO_ROW, merge_top_k, none_yet
 
@@ -195,9 +195,12 @@ def search_group(
             slice(*np.searchsorted(side.lists, [number, number + 1])) for side in (sources, targets)
         )
         near = search_list(
-            from_eight_bits(sources.rows[own]), from_eight_bits(targets.rows[others]), keep, precision
+            from_eight_bits(sources.rows[own]),
+            from_eight_bits(targets.rows[others]),
+            keep,
+            precision,
         )
-        numbers = sources.numbers[own], targets.numbers[others]
-        found[0].append(Edges.of_neighbours(numbers[0], numbers[1], near.targets, near.target_scores))
-        found[1].append(Edges.of_neighbours(numbers[1], numbers[0], near.sources, near.source_scores))
+        rows = sources.numbers[own], targets.numbers[others]
+        found[0].append(Edges.of_neighbours(*rows, near.targets, near.target_scores))
+        found[1].append(Edges.of_neighbours(*rows[::-1], near.sources, near.source_scores))
     return tuple(best_edges(Edges.joined(side), keep) for side in found)

@@ -49,7 +49,7 @@ def best_partners(
     found = rows != NO_ROW
     with np.errstate(invalid="ignore", divide="ignore"):
         margins = margin_scores(scores, means[:, None], other_means, margin)
-    margins = np.where(found, margins, -np.inf).astype(np.float32)
+    margins = np.where(found & ~np.isnan(margins), margins, -np.inf).astype(np.float32)
     best = margins.argmax(axis=1)[:, None]
     partners = np.empty(len(rows), PARTNER)
     partners["row"] = np.take_along_axis(rows, best, axis=1)[:, 0]

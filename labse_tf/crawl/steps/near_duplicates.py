@@ -45,7 +45,7 @@ def sorted_by_hash(hashes: np.ndarray) -> np.ndarray:
 
 
 def part_of(hashes: np.ndarray, part: int, parts: int) -> np.ndarray:
-    """The slice of `sorted_by_hash` whose hashes are in one of equal parts of all 64-bit numbers."""
+    """The slice of `sorted_by_hash` whose hashes are in one of equal parts of all numbers."""
     bounds = [-(-(number << 64) // parts) for number in (part, part + 1)]
     begin = np.searchsorted(hashes["hash"], np.uint64(bounds[0]))
     if bounds[1] == 1 << 64:

@@ -1,4 +1,4 @@
-"""Records of a crawl's files: WET, WARC, text, JSONL, Parquet; what is broken is told, not raised."""
+"""Records of a crawl's files: WET, WARC, text, JSONL, Parquet; what is broken is told."""
 
 from __future__ import annotations
 

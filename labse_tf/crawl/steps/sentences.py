@@ -128,11 +128,9 @@ class SentenceMaker:
     def _side_and_language(self, line: str, side: str | None) -> tuple[str, str]:
         if not self._identify:
             return side, self._first[side]
-        label = likeliest_label(line)
-        if label in self._by_label and self._by_label[label][0] == (side or self._by_label[label][0]):
-            return self._by_label[label]
-        if side is None:
-            return "", ""
+        found = self._by_label.get(likeliest_label(line), ("", ""))
+        if side in (None, found[0]):
+            return found
         odds, language = min(
             (odds_against(line, labels), code) for code, labels in self._labels[side].items()
         )

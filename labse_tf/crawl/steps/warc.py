@@ -219,12 +219,11 @@ def _members(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
                 base += len(pending) - len(member.unconsumed_tail)
                 pending = member.unconsumed_tail
                 if not pending and not data:
-                    if not (pending := stream.read(_BYTES_AT_ONCE)):
-                        yield begin, None  # cut short
-                        return
-                    kept = pending
+                    if not (more := stream.read(_BYTES_AT_ONCE)):
+                        raise zlib.error("cut short; or damage that took the next ones for its own")
+                    kept = pending = more
         except zlib.error:
-            if not pending.strip(b"\0"):  # zeros behind the last member, as copies to blocks leave
+            if begin == base and not pending.strip(b"\0"):  # as copies to whole blocks leave them
                 return
             yield begin, None
             pending, base = _next_member(stream, kept, base - (len(kept) - len(pending)))

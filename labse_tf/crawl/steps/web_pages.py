@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 
 from labse_tf.crawl.steps.warc import WarcRecord
 
+_log = logging.getLogger(__name__)
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -28,9 +30,11 @@ def text_of(record: WarcRecord) -> tuple[str, str | None]:
         raise ImportError(
             "WARC files need fastwarc and resiliparse: pip install 'labse_tf[crawl]'."
         ) from error
+    if record.kind == "response" and not record.whole.startswith(b"HTTP/", record.start):
+        return "", "no HTTP response"
     try:
         page = next(iter(ArchiveIterator(io.BytesIO(record.whole), auto_decode="all")), None)
-        if page is None or (record.kind == "response" and page.http_headers is None):
+        if page is None:
             return "", "no HTTP response"
         kind = page.http_content_type or (page.headers.get("Content-Type") or "")
         status = 200 if page.http_headers is None else page.http_headers.status_code
@@ -38,7 +42,8 @@ def text_of(record: WarcRecord) -> tuple[str, str | None]:
             return "", None
         charset, content = page.http_charset, page.reader.read()
     except (OSError, ValueError) as error:
-        return "", f"no HTTP response: {type(error).__name__}"
+        _log.debug("byte %d: %s", record.offset, error)
+        return "", "no HTTP response"
     text = _decoded(content, charset)
     if text is None:
         return "", "wrong encoding"
