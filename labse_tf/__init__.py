@@ -17,6 +17,8 @@ if typing.TYPE_CHECKING:
     from labse_tf.inference.model import LaBSE
     from labse_tf.losses.gathering import gather_across_replicas
     from labse_tf.losses.ranking import AdditiveMarginRankingLoss
+    from labse_tf.mining.mine import mine
+    from labse_tf.search.nearest import nearest
     from labse_tf.tokenization.preprocessing import Preprocessor
     from labse_tf.training.config import FineTuningConfig, PretrainingConfig
     from labse_tf.training.dual_encoder import DualEncoder
@@ -38,6 +40,8 @@ _MODULES = {
     "gather_across_replicas": "losses.gathering",
     "grow": "encoder.growing",
     "load": "inference.loading",
+    "mine": "mining.mine",
+    "nearest": "search.nearest",
     "pretrain": "training.pretraining",
     "read_pairs": "data.ranking_pairs",
     "stack": "encoder.stacking",
@@ -55,6 +59,8 @@ __all__ = [
     "gather_across_replicas",
     "grow",
     "load",
+    "mine",
+    "nearest",
     "pretrain",
     "read_pairs",
     "stack",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import logging
 
 from labse_tf.commands.flags import add_flags, from_flags
+from labse_tf.crawl.options import STAGES, CrawlOptions
 
-# As in labse_tf.crawl.options, which needs TensorFlow.
-_STAGES = ("extract", "embed", "index", "search", "score", "write")
 _ENGINES = ("local", "spark")
 
 
@@ -22,7 +20,7 @@ def add_crawl(commands) -> None:
         "write; or all. What is done is not done again; after a kill it goes on. The pairs are "
         "WORK/write/pairs-*.tsv.gz (score, source, target, URLs of both) and .parquet.",
     )
-    parser.add_argument("stages", nargs="+", metavar="STAGE", help=f"{', '.join(_STAGES)}; or all")
+    parser.add_argument("stages", nargs="+", metavar="STAGE", help=f"{', '.join(STAGES)}; or all")
     parser.add_argument(
         "--work", required=True, metavar="DIR",
         help="the work folder; of a cluster, a path that every machine sees",
@@ -37,7 +35,7 @@ def add_crawl(commands) -> None:
             help=f"of extract: {what}: .warc, .wet, .jsonl, .parquet or text, plain or .gz",
         )  # fmt: skip
     parser.add_argument(
-        "--redo", action="append", default=[], choices=_STAGES,
+        "--redo", action="append", default=[], choices=STAGES,
         help="a stage that is made anew where its settings or its model are others than before",
     )  # fmt: skip
     parser.add_argument("--engine", choices=_ENGINES, default="local", help="(default: local)")
@@ -51,23 +49,13 @@ def add_crawl(commands) -> None:
         help="of spark, as spark.executor.memory=8g",
     )  # fmt: skip
     parser.set_defaults(run=_crawl)
-    parser.parse_known_args = functools.partial(_parse, parser)
-
-
-def _parse(parser: argparse.ArgumentParser, arguments=None, namespace=None):
-    """Parses, with a flag for each field of CrawlOptions: they need TensorFlow, which takes seconds
-    to import, so that they come only to who asks for this command."""
-    from labse_tf.crawl.options import CrawlOptions
-
     add_flags(parser, CrawlOptions)
-    return argparse.ArgumentParser.parse_known_args(parser, arguments, namespace)
 
 
 def _crawl(flags: argparse.Namespace) -> None:
     from labse_tf.crawl.crawl import crawl
     from labse_tf.crawl.engine import LocalEngine
     from labse_tf.crawl.extract import CrawlFile
-    from labse_tf.crawl.options import STAGES, CrawlOptions
     from labse_tf.crawl.run import Run, read_manifest
 
     stages = STAGES if "all" in flags.stages else flags.stages

@@ -13,6 +13,7 @@ from labse_tf.commands.crawl import add_crawl
 from labse_tf.commands.encode import add_encode
 from labse_tf.commands.evaluate import add_evaluate, join_report
 from labse_tf.commands.flags import run_program
+from labse_tf.commands.mine import add_mine
 from labse_tf.commands.prune import add_prune
 from labse_tf.commands.similarity import add_similarity
 
@@ -34,10 +35,11 @@ def _run(arguments: Sequence[str] | None) -> None:
         add_encode,
         add_client,
         add_evaluate,
+        add_mine,
+        add_crawl,
         add_similarity,
         add_convert,
         add_prune,
-        add_crawl,
     ):
         add(commands)
     arguments = sys.argv[1:] if arguments is None else list(arguments)

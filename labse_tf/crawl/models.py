@@ -47,7 +47,8 @@ def embed_texts(
             f"The model {path!r} is another one in this process ({digest}) than at the start "
             f"({expected}): give every machine the same."
         )
-    rows = model.encode(texts, precision=precision, batch_tokens=batch_tokens, show_progress=False)
+    tokens = {"batch_tokens": batch_tokens} if batch_tokens else {}
+    rows = model.encode(texts, precision=precision, show_progress=False, **tokens)
     if not np.isfinite(rows).all():
         bad = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise ValueError(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from labse_tf.encoder.precision import PRECISIONS
-from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
-from labse_tf.search.margins import DIRECTIONS, MARGINS, NEIGHBOURS
+from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
 from labse_tf.tokenization.scripts import canonical_code, scripts_of
 
 STAGES = ("extract", "embed", "index", "search", "score", "write")
+PRECISIONS = ("float32", "bfloat16")  # as in labse_tf.encoder.precision, which needs TensorFlow
 DTYPES = ("float16", "int8")
 _MOST_ROWS = 2**31  # of a shard: rows are numbered in 32 bits
 
@@ -51,7 +50,7 @@ class CrawlOptions:
     model: str = _option("embed", "", "the model: a directory, as of labse encode")
     dtype: str = _option("embed", DTYPES[0], f"of the embeddings that are kept: {DTYPES}")
     precision: str = _option("embed", PRECISIONS[0], f"to embed in: {PRECISIONS}")
-    batch_tokens: int = _option("embed", DEFAULT_BATCH_TOKENS, "the most tokens embedded at a time")
+    batch_tokens: int = _option("embed", 0, "most tokens embedded at a time; 0: as LaBSE.encode")
 
     lists: int = _option("index", 0, "inverted lists; 0: by the number of sentences, 1: exact")
     source_lists: int = _option("index", 8, "lists that each source stands in")
@@ -85,7 +84,7 @@ class CrawlOptions:
             ("max_record", 1, 2**31),
             ("shard_rows", 1, _MOST_ROWS),
             ("dedup_rows", 1, infinite),
-            ("batch_tokens", 1, infinite),
+            ("batch_tokens", 0, infinite),
             ("lists", 0, 2**31),
             ("source_lists", 1, infinite),
             ("target_lists", 1, infinite),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from labse_tf.preparation.shards import FORMATS
-
 ANY_SCORE = -1.0
+FORMATS = ("tfrecord", "tsv")
 LANGUAGE_FILTERS = ("script", "identified")
 _MOST_SHARDS = 1000  # of a file; each is an open file
 

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from labse_tf.data.pair_files import SOURCE_FEATURE, TARGET_FEATURE
 
-FORMATS = ("tfrecord", "tsv")
 _WINDOW = 2**16  # pairs in memory that are shuffled together
 
 

@@ -25,11 +25,11 @@ import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
 from labse_tf.search.neighbours import Neighbours, merge_top_k, none_yet
+from labse_tf.search.tiles import BLOCK, top, top_by_blocks
 
 # A larger list is searched in blocks of so many rows a side: 144 MiB of products in float32.
 LIST_ROWS = 6144
-_BLOCK = 16  # scores of which one maximum is looked at first
-_FEW = 16 * _BLOCK  # scores that are not worth it
+_FEW = 16 * BLOCK  # scores whose maxima are not worth it
 _READ = 16_384  # rows assigned at a time
 
 
@@ -166,33 +166,10 @@ def _both_ways(sources: tf.Tensor, targets: tf.Tensor, k: tf.Tensor, few: tuple[
     `few`: whether there are few targets, and few sources.
     """
     scores = tf.matmul(sources, targets, transpose_b=True)
-    of_sources = (_best if few[0] else _best_by_blocks)(scores, k)
-    of_targets = (_best if few[1] else _best_by_blocks)(tf.transpose(scores), k)
-    return *of_sources, *of_targets
-
-
-def _best(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    found, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]), sorted=False)
-    return tf.cast(found, tf.float32), places
-
-
-def _best_by_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The best are in the blocks of the best maxima, or in the rest that fills no block.
-
-    Block b of n holds columns b, b + n, b + 2 n...: the layout that max_pool is fastest on.
-    """
-    rows, columns = tf.unstack(tf.shape(scores))
-    blocks = columns // _BLOCK
-    whole = blocks * _BLOCK
-    images = tf.reshape(scores[:, :whole], [rows, _BLOCK, 1, blocks])
-    maxima = tf.reshape(tf.nn.max_pool(images, [_BLOCK, 1], [_BLOCK, 1], "VALID"), [rows, blocks])
-    best = tf.math.top_k(maxima, tf.minimum(k, blocks), sorted=False).indices
-    members = best[:, :, None] + blocks * tf.range(_BLOCK)
-    members = tf.reshape(members, [rows, tf.shape(best)[1] * _BLOCK])
-    rest = tf.broadcast_to(tf.range(whole, columns), [rows, columns - whole])
-    members = tf.concat([members, rest], axis=1)
-    found, places = _best(tf.gather(scores, members, batch_dims=1), k)
-    return found, tf.gather(members, places, batch_dims=1)
+    found = []
+    for tile, has_few in zip((scores, tf.transpose(scores)), few):
+        found += (top if has_few else top_by_blocks)(tile, tf.minimum(k, tf.shape(tile)[1]))
+    return found
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -10,11 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from labse_tf.search.nearest import nearest
-
-MARGINS = ("absolute", "distance", "ratio")
-DIRECTIONS = ("forward", "backward", "mutual", "max")
-NEIGHBOURS = 4  # as in LASER
+from labse_tf.search.both_directions import nearest_both_ways
+from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
+from labse_tf.search.neighbours import NO_ROW, Neighbours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,18 +95,38 @@ def align(
     """
     if margin not in MARGINS:
         raise ValueError(f"`margin` (={margin!r}) must be one of {MARGINS}.")
-    if k < 1:
-        raise ValueError(f"`k` (={k}) must be at least 1.")
-    count = 1 if margin == "absolute" else k
-    forward, target_rows = _nearest(sources, targets, count, precision)
-    backward, source_rows = _nearest(targets, sources, count, precision)
-    means = forward.mean(axis=1), backward.mean(axis=1)
-    forward_scores = margin_scores(forward, means[0][:, None], means[1][target_rows], margin)
-    backward_scores = margin_scores(backward, means[1][:, None], means[0][source_rows], margin)
-    return Alignment(
-        *_best(forward_scores, target_rows),
-        *_best(backward_scores, source_rows),
-    )
+    count = 1 if margin == "absolute" and k >= 1 else k
+    return align_neighbours(nearest_both_ways(sources, targets, count, precision=precision), margin)
+
+
+def align_neighbours(neighbours: Neighbours, margin: str = "ratio") -> Alignment:
+    """As `align`, of neighbours that were found, by whatever search."""
+    means = neighbour_means(neighbours)
+    forward, backward = candidate_scores(neighbours, means, margin)
+    return Alignment(*_best(forward, neighbours.targets), *_best(backward, neighbours.sources))
+
+
+def neighbour_means(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
+    """Mean cosines with the nearest on the other side: float32 [sources], float32 [targets].
+
+    Of a row for which fewer were found, the mean of those; 0 where none was.
+    """
+    return tuple(_means(s) for s in (neighbours.target_scores, neighbours.source_scores))
+
+
+def candidate_scores(
+    neighbours: Neighbours, means: tuple[np.ndarray, np.ndarray], margin: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The margins of all neighbours: float32 [sources, k] and [targets, k]; -inf for none."""
+    result = []
+    for cosines, rows, own, other in (
+        (neighbours.target_scores, neighbours.targets, *means),
+        (neighbours.source_scores, neighbours.sources, *means[::-1]),
+    ):
+        found = rows != NO_ROW
+        scores = margin_scores(cosines, own[:, None], other[np.where(found, rows, 0)], margin)
+        result.append(np.where(found, scores, np.float32(-np.inf)))
+    return tuple(result)
 
 
 def margin_scores(
@@ -121,12 +139,11 @@ def margin_scores(
     return cosines / around if margin == "ratio" else cosines - around
 
 
-def _nearest(
-    queries: np.ndarray, candidates: np.ndarray, k: int, precision: str
-) -> tuple[np.ndarray, np.ndarray]:
-    if len(candidates) == 0 or len(queries) == 0:
-        raise ValueError("There are no rows on one side, so there are no pairs.")
-    return nearest(queries, candidates, min(k, len(candidates)), precision=precision)
+def _means(scores: np.ndarray) -> np.ndarray:
+    found = scores > -np.inf
+    if found.all():
+        return scores.mean(axis=1)
+    return np.where(found, scores, 0).sum(axis=1) / np.maximum(found.sum(axis=1), 1).astype("f4")
 
 
 def _best(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,15 +15,13 @@ import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
 from labse_tf.search.rescoring import rescore
+from labse_tf.search.rounding import READ, Rounding
+from labse_tf.search.tiles import BLOCK, top, top_by_two_levels
 
 # Rows of a tile; measured on 100,000 x 100,000: smaller ones lose by the fixed cost of a tile.
 QUERIES, CANDIDATES = 512, 131_072
-_READ = 16_384  # rows checked or rounded at a time
 # How many more candidates than k are scored again: enough to make most queries certain.
 SLACK = 12
-# Scores are reduced to the maxima of blocks of 16, and those again, before top_k: max_pool reads
-# scores at the speed of memory, while top_k compares one at a time.
-_BLOCK = 16
 
 
 def nearest(
@@ -50,98 +48,71 @@ def nearest(
         ValueError: the shapes do not fit, there are fewer candidates than k, a row holds NaN or
             infinity, or `precision` is unknown.
     """
-    _check(queries, candidates, k, precision)
+    check_rows(queries, candidates, precision)
+    if not 1 <= k <= len(candidates):
+        raise ValueError(f"`k` (={k}) must be from 1 to the {len(candidates)} candidates.")
     kept = min(k + SLACK, len(candidates))
-    rounding = _Rounding(precision)
+    rounding = Rounding(precision)
     scores, indices = _kept(queries, candidates, kept, rounding, _best_by_blocks)
     outside = scores.min(axis=1, initial=np.inf)  # no candidate that was dropped scores higher
     scores, indices = rescore(queries, candidates, indices, k)
     if kept < len(candidates):
         unsure = np.flatnonzero(~(scores[:, -1] > rounding.upper_bounds(outside, queries)))
         if len(unsure):
-            # On the CPU, since a GPU may compute float32 as TensorFloat-32.
-            with tf.device("CPU"):
-                rest = queries[unsure]
-                _, again = _kept(rest, candidates, kept, _Rounding("float32"), _best)
-            scores[unsure], indices[unsure] = rescore(rest, candidates, again, k)
+            scores[unsure], indices[unsure] = search_again(queries[unsure], candidates, k)
     return scores, indices
 
 
-def _check(queries: np.ndarray, candidates: np.ndarray, k: int, precision: str) -> None:
+def search_again(
+    queries: np.ndarray, candidates: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `nearest`, in float32 and with a full top-k: for queries that rounding makes unsure."""
+    # On the CPU, since a GPU may compute float32 as TensorFloat-32.
+    with tf.device("CPU"):
+        kept = min(k + SLACK, len(candidates))
+        _, indices = _kept(queries, candidates, kept, Rounding("float32"), _best)
+    return rescore(queries, candidates, indices, k)
+
+
+def check_rows(
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    precision: str,
+    names: tuple[str, str] = ("queries", "candidates"),
+) -> None:
+    """Says what is wrong with two sides before they are searched.
+
+    Args:
+        queries: what must be float32 or float16 [rows, dim], of finite numbers.
+        candidates: the same, of the same dim.
+        precision: what must be one of `PRECISIONS`.
+        names: what they are called in the message.
+
+    Raises:
+        ValueError: one is not.
+    """
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
-    for name, rows in (("queries", queries), ("candidates", candidates)):
+    for name, rows in zip(names, (queries, candidates)):
         if rows.ndim != 2 or rows.dtype not in (np.float32, np.float16):
             raise ValueError(
                 f"`{name}` must be float32 or float16 [rows, dim], but it is {rows.dtype} "
                 f"{list(rows.shape)}."
             )
-        for start in range(0, len(rows), _READ):
-            finite = np.isfinite(rows[start : start + _READ]).all(axis=1)
+        for start in range(0, len(rows), READ):
+            finite = np.isfinite(rows[start : start + READ]).all(axis=1)
             if not finite.all():
                 row = start + int(np.argmin(finite))
                 raise ValueError(f"Row {row} of `{name}` holds NaN or infinity.")
     if queries.shape[1] != candidates.shape[1]:
         raise ValueError(
-            f"`queries` {list(queries.shape)} and `candidates` {list(candidates.shape)} must be of "
-            "the same dim."
+            f"`{names[0]}` {list(queries.shape)} and `{names[1]}` {list(candidates.shape)} must be "
+            "of the same dim."
         )
-    if not 1 <= k <= len(candidates):
-        raise ValueError(f"`k` (={k}) must be from 1 to the {len(candidates)} candidates.")
-
-
-class _Rounding:
-    """Rounds rows to the precision of a tile, and bounds the error of their scores."""
-
-    def __init__(self, precision: str):
-        self.dtype = tf.as_dtype(precision)
-        self._norm = self._error = 0.0  # largest norms of a candidate and of its rounding error
-        self._tensor_float = bool(tf.config.list_physical_devices("GPU")) and (
-            tf.config.experimental.tensor_float_32_execution_enabled()
-        )
-
-    def queries(self, rows: np.ndarray) -> tf.Tensor:
-        return tf.cast(tf.constant(rows), self.dtype)
-
-    def candidates(self, rows: np.ndarray) -> tf.Tensor:
-        rounded = []
-        for start in range(0, len(rows), _READ):
-            part = rows[start : start + _READ]
-            norms, errors = self._norms(part)
-            self._norm = max(self._norm, norms.max())
-            self._error = max(self._error, errors.max())
-            rounded.append(tf.cast(tf.constant(part), self.dtype))
-        return tf.concat(rounded, axis=0)
-
-    def upper_bounds(self, scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """Upper bounds of the exact products whose rounded ones are at most `scores`: [queries].
-
-        With q' for q rounded, q.c - q'.c' = (q - q').c + q'.(c - c'), each at most the product of
-        the norms. The sum of the products loses at most one float32 epsilon for each of them, and
-        a bfloat16 result at most half a unit in the last place, of 8 bits.
-        """
-        bounds = np.empty(len(queries))
-        for start in range(0, len(queries), _READ):
-            norms, errors = self._norms(queries[start : start + _READ])
-            inputs = errors * self._norm + (norms + errors) * self._error
-            sums = 2.0**-23 * queries.shape[1] * norms * self._norm
-            bounds[start : start + _READ] = inputs + sums
-        if self.dtype == tf.bfloat16:
-            bounds += 2.0 ** (np.frexp(scores)[1] - 9.0)
-        return scores + bounds
-
-    def _norms(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of rows, and of their rounding errors: float64 [rows] each."""
-        rows = tf.cast(tf.constant(rows), tf.float32)
-        norms = tf.norm(rows, axis=1).numpy().astype(np.float64)
-        if self.dtype == tf.float32:  # TensorFloat-32 has 11 bits
-            return norms, norms * (2.0**-11 if self._tensor_float else 0)
-        lost = rows - tf.cast(tf.cast(rows, self.dtype), tf.float32)
-        return norms, tf.norm(lost, axis=1).numpy().astype(np.float64)
 
 
 def _kept(
-    queries: np.ndarray, candidates: np.ndarray, kept: int, rounding: _Rounding, best: Callable
+    queries: np.ndarray, candidates: np.ndarray, kept: int, rounding: Rounding, best: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and rows of the best candidates, [queries, kept], in descending order."""
     scores = np.empty([len(queries), 0], np.float32)
@@ -158,18 +129,8 @@ def _kept(
     return np.asarray(scores), indices
 
 
-def _parts(rows: tf.Tensor, kept: int, best: Callable) -> Iterator[tuple[int, tf.Tensor, Callable]]:
-    """(start, candidates, function) of the part in whole blocks of blocks, and of the rest."""
-    blocks = rows.shape[0] // _BLOCK**2
-    split = blocks * _BLOCK**2 if best is _best_by_blocks and blocks >= kept else 0
-    if split:
-        yield 0, rows[:split], best
-    if split < rows.shape[0]:
-        yield split, rows[split:], _best
-
-
 def _in_tiles(
-    queries: np.ndarray, candidates: tf.Tensor, kept: int, rounding: _Rounding, best: Callable
+    queries: np.ndarray, candidates: tf.Tensor, kept: int, rounding: Rounding, best: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     scores = np.empty([len(queries), kept], np.float32)
     indices = np.empty([len(queries), kept], np.int64)
@@ -180,33 +141,26 @@ def _in_tiles(
     return scores, indices
 
 
+def _parts(rows: tf.Tensor, kept: int, best: Callable) -> Iterator[tuple[int, tf.Tensor, Callable]]:
+    """(start, candidates, function) of the part in whole blocks of blocks, and of the rest."""
+    split = whole_blocks(rows.shape[0], kept) if best is _best_by_blocks else 0
+    if split:
+        yield 0, rows[:split], best
+    if split < rows.shape[0]:
+        yield split, rows[split:], _best
+
+
+def whole_blocks(rows: int, kept: int) -> int:
+    """How many of the candidates `top_by_two_levels` takes; the others are for `top`."""
+    blocks = rows // BLOCK**2
+    return blocks * BLOCK**2 if blocks >= kept else 0
+
+
 @tf.function(autograph=False, reduce_retracing=True)
 def _best(queries: tf.Tensor, candidates: tf.Tensor, kept: tf.Tensor):
-    """Scores and rows of the candidates with the best scores; of equal ones, the first."""
-    scores, indices = tf.math.top_k(tf.matmul(queries, candidates, transpose_b=True), kept)
-    return tf.cast(scores, tf.float32), indices
+    return top(tf.matmul(queries, candidates, transpose_b=True), kept)
 
 
 @tf.function(autograph=False, reduce_retracing=True)
 def _best_by_blocks(queries: tf.Tensor, candidates: tf.Tensor, kept: tf.Tensor):
-    """As `_best`, but of equal ones any: the best scores are in the blocks of the best maxima.
-
-    Block b of n holds candidates b, b + n, b + 2 n...: the layout that max_pool is fastest on.
-    """
-    scores = tf.matmul(queries, candidates, transpose_b=True)
-    maxima = _block_maxima(scores)
-    best = tf.math.top_k(_block_maxima(maxima), kept, sorted=False).indices
-    for values in (maxima, scores):
-        blocks = tf.shape(values)[1] // _BLOCK
-        members = best[:, :, None] + blocks * tf.range(_BLOCK)
-        members = tf.reshape(members, [tf.shape(values)[0], kept * _BLOCK])
-        found, places = tf.math.top_k(tf.gather(values, members, batch_dims=1), kept, sorted=False)
-        best = tf.gather(members, places, batch_dims=1)
-    return tf.cast(found, tf.float32), best
-
-
-def _block_maxima(values: tf.Tensor) -> tf.Tensor:
-    rows, columns = tf.unstack(tf.shape(values))
-    images = tf.reshape(values, [rows, _BLOCK, 1, columns // _BLOCK])
-    maxima = tf.nn.max_pool(images, [_BLOCK, 1], [_BLOCK, 1], "VALID")
-    return tf.reshape(maxima, [rows, columns // _BLOCK])
+    return top_by_two_levels(tf.matmul(queries, candidates, transpose_b=True), kept)

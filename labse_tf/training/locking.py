@@ -15,14 +15,15 @@ _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSU
 
 
 @contextlib.contextmanager
-def locked(workdir: str | os.PathLike, chief: bool = True) -> Iterator[None]:
-    """A block in which no other process trains in `workdir`, which is made if it is not there.
+def locked(workdir: str | os.PathLike, chief: bool = True, works: str = "trains") -> Iterator[None]:
+    """A block in which no other process works in `workdir`, which is made if it is not there.
 
     What the block leaves empty is removed again. The lock goes with the process, however it ends.
 
     Args:
         workdir: of a run.
         chief: whether this process writes there: of several workers one does, and has the lock.
+        works: what such a process does there, for the message.
 
     Raises:
         OSError: another process has the lock.
@@ -37,7 +38,7 @@ def locked(workdir: str | os.PathLike, chief: bool = True) -> Iterator[None]:
     os.makedirs(workdir, exist_ok=True)
     descriptor = os.open(workdir, os.O_RDONLY)
     try:
-        _lock(descriptor, workdir)
+        _lock(descriptor, workdir, works)
         yield
     finally:
         os.close(descriptor)
@@ -47,12 +48,12 @@ def locked(workdir: str | os.PathLike, chief: bool = True) -> Iterator[None]:
             os.rmdir(path)
 
 
-def _lock(descriptor: int, workdir: str | os.PathLike) -> None:
+def _lock(descriptor: int, workdir: str | os.PathLike, works: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError(
-            f"Another process trains in {os.fspath(workdir)!r}. Wait for its end, or choose "
+            f"Another process {works} in {os.fspath(workdir)!r}. Wait for its end, or choose "
             "another working directory."
         ) from error
     except OSError as error:

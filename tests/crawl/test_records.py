@@ -1,4 +1,4 @@
-"""Records of WARC, text and tables: what is whole is read, what is broken is told with its place."""
+"""Records of WARC, text and tables: the whole is read, the broken is told with its place."""
 
 import gzip
 import io

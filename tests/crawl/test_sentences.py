@@ -88,7 +88,7 @@ def test_sentencex_splits_none_of_them():
 
 
 def test_languages_that_are_not_told_apart():
-    with pytest.raises(ValueError, match="'hr' and 'sr' are not told apart|'sr' and 'hr'"):
+    with pytest.raises(ValueError, match="'hr' and 'sr' are not told apart"):
         maker(("sr",), ("hr",))
     with pytest.raises(ValueError, match="does not know the language 'mi'"):
         maker(("mi",))

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from labse_tf.search import nearest as search
+from labse_tf.search import rounding
 from labse_tf.search.nearest import nearest
+from labse_tf.search.rounding import Rounding
 
 PRECISIONS = ["float32", "bfloat16"]
 
@@ -43,7 +45,8 @@ def small_tiles(monkeypatch):
     """Tiles of which there are many in a test, none of them full but the first."""
     monkeypatch.setattr(search, "QUERIES", 50)
     monkeypatch.setattr(search, "CANDIDATES", 5000)
-    monkeypatch.setattr(search, "_READ", 700)
+    monkeypatch.setattr(search, "READ", 700)
+    monkeypatch.setattr(rounding, "READ", 700)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -86,9 +89,9 @@ def test_what_bfloat16_cannot_tell_apart_is_searched_for_in_float32(monkeypatch)
     searched = []
     kept = search._kept
 
-    def spy(queries, candidates, count, rounding, best):
-        searched.append((rounding.dtype, best is search._best))
-        return kept(queries, candidates, count, rounding, best)
+    def spy(queries, candidates, count, rounds, best):
+        searched.append((rounds.dtype, best is search._best))
+        return kept(queries, candidates, count, rounds, best)
 
     monkeypatch.setattr(search, "_kept", spy)
     check(query, candidates, 4, "bfloat16")
@@ -99,11 +102,11 @@ def test_what_bfloat16_cannot_tell_apart_is_searched_for_in_float32(monkeypatch)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_bound_holds(dim, precision):
     queries, candidates = clustered(100, dim), clustered(3000, dim, seed=1)
-    rounding = search._Rounding(precision)
-    tile = tf.matmul(rounding.queries(queries), rounding.candidates(candidates), transpose_b=True)
+    rounds = Rounding(precision)
+    tile = tf.matmul(rounds.queries(queries), rounds.candidates(candidates), transpose_b=True)
     tile = tf.cast(tile, tf.float32).numpy()
     exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
-    bounds = np.stack([rounding.upper_bounds(column, queries) for column in tile.T], axis=1)
+    bounds = np.stack([rounds.upper_bounds(column, queries) for column in tile.T], axis=1)
     assert (exact <= bounds).all()
     if precision == "bfloat16" and dim == 16:  # and it is not far off
         assert (exact - tile).max() > 0.2 * (bounds - tile).max()
@@ -155,9 +158,9 @@ def test_no_queries():
 def test_the_bound_knows_that_a_result_is_rounded():
     # Numbers that bfloat16 has, 1 to 2 in steps of 1/128, so that only products are rounded.
     numbers = (1 + np.arange(128)[:, None] / 128).astype(np.float32)
-    rounding = search._Rounding("bfloat16")
-    tile = tf.matmul(rounding.queries(numbers), rounding.candidates(numbers), transpose_b=True)
+    rounds = Rounding("bfloat16")
+    tile = tf.matmul(rounds.queries(numbers), rounds.candidates(numbers), transpose_b=True)
     tile, exact = tf.cast(tile, tf.float32).numpy(), numbers * numbers.T
     assert (exact - tile).max() > 2.0**-8
-    bounds = np.stack([rounding.upper_bounds(column, numbers) for column in tile.T], axis=1)
+    bounds = np.stack([rounds.upper_bounds(column, numbers) for column in tile.T], axis=1)
     assert (exact <= bounds).all() and (bounds - tile).max() < 2.0**-6

@@ -14,7 +14,8 @@ from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.mining_files import MiningSet, find_sets, read_set
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
-from labse_tf.search.margins import DIRECTIONS, MARGINS, NEIGHBOURS, align
+from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
+from labse_tf.search.margins import align
 
 _CURVE = 101  # points
 

@@ -15,7 +15,8 @@ from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, r
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
 from labse_tf.search.accuracy import accuracy
-from labse_tf.search.margins import MARGINS, NEIGHBOURS, align
+from labse_tf.search.choices import MARGINS, NEIGHBOURS
+from labse_tf.search.margins import align
 
 # Where a file's name has its language. Files that match the same pattern belong together.
 _PATTERNS = {

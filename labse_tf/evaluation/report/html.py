@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from labse_tf.evaluation.report import charts
-from labse_tf.evaluation.report.colours import CURVES, OTHER_SCRIPTS, SCRIPTS
 from labse_tf.evaluation.report.facts import describe, title_of_models
 from labse_tf.evaluation.report.html_table import render_table
+from labse_tf.evaluation.report.page import render_page
 from labse_tf.evaluation.report.parts import Grid, Section, has_values, label
 from labse_tf.evaluation.report.tables import script_numbers
 
@@ -26,35 +25,8 @@ def render_html(results: Sequence[dict], sections: Sequence[Section]) -> str:
     title = f"Evaluation of {title_of_models(names)}"
     scripts = script_numbers(sections)
     body = "".join(_section(i, section, names, scripts) for i, section in enumerate(sections))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # Whatever a result file may contain, the page asks no server for anything.
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n"
-        f'<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_colours()}{_resource('report.css')}</style>\n"
-        f"</head>\n<body>\n<header>\n<h1>{escape(title)}</h1>\n{_models(results)}"
-        f"{_alert(sections)}{_contents(sections)}</header>\n<main>\n"
-        f"{body or '<p>The files contain no benchmark.</p>'}</main>\n"
-        f'<output id="readout" hidden></output>\n<script>\n{_resource("report.js")}</script>\n'
-        "</body>\n</html>\n"
-    )
-
-
-def _resource(name: str) -> str:
-    return (importlib.resources.files("labse_tf.evaluation.report") / name).read_text(
-        encoding="utf-8"
-    )
-
-
-def _colours() -> str:
-    """Custom properties for both themes, and a class for each colour."""
-    hues = [*((f"s{i}", pair) for i, pair in enumerate(SCRIPTS)), ("other", OTHER_SCRIPTS)]
-    hues += [(f"c{i}", pair) for i, pair in enumerate(CURVES)]
-    light, dark = ("".join(f"--{name}:{pair[i]};" for name, pair in hues) for i in (0, 1))
-    classes = "".join(f".{name}{{--hue:var(--{name})}}" for name, _ in hues)
-    return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{classes}\n"
+    header = f"{_models(results)}{_alert(sections)}{_contents(sections)}"
+    return render_page(title, header, body or "<p>The files contain no benchmark.</p>")
 
 
 def _models(results: Sequence[dict]) -> str:

@@ -1,0 +1,1 @@
+"""Bitext mining: two texts in, pairs that are probably translations out."""

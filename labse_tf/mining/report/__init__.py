@@ -1,0 +1,1 @@
+"""The report of a mining run: a page and a table."""

@@ -1,0 +1,106 @@
+"""How neighbours are searched for: exactly or by lists, in which precision, in what memory."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from labse_tf.mining.embedding import progress_bar
+from labse_tf.mining.options import MiningOptions
+from labse_tf.mining.rows import Int8Rows, forget_pages
+from labse_tf.search.both_directions import SOURCES, TARGETS, nearest_both_ways
+from labse_tf.search.list_search import Candidates, Lists, nearest_in_lists
+from labse_tf.search.neighbours import Neighbours
+
+Rows = np.ndarray | Int8Rows
+# Products and dim of which exact search takes about a quarter of an hour on two cores.
+_EXACT = 2e14
+_PROGRAM = 900 * 2**20  # bytes: Python, TensorFlow, a model of labse-mini's size
+_FEWEST = 2048  # targets at once
+_TIMED = 8192  # targets of the tile that is timed
+
+
+def search(
+    sources: Rows, targets: Rows, options: MiningOptions, show_progress: bool | None = None
+) -> Neighbours:
+    """The neighbours of both sides, as many as the margin needs.
+
+    Raises:
+        ValueError: a row holds NaN; or the memory is not enough.
+    """
+    k = 1 if options.margin == "absolute" and not options.alternatives else options.k
+    precision = fastest_precision(sources.shape[1], options.search_precision)
+    products = len(sources) * len(targets)
+    if how_to_search(len(sources), len(targets), sources.shape[1], options) == "lists":
+        bar = progress_bar(show_progress, None, " products", "making lists")
+
+        def begin(candidates: Candidates) -> None:
+            bar.set_description("searching in lists")
+            bar.reset(candidates.products)
+
+        with bar:
+            found = nearest_in_lists(
+                sources, targets, k, lists_of(options),
+                precision=precision, progress=bar.update, begin=begin,
+            )  # fmt: skip
+    else:
+        at_once = targets_at_once(len(sources), len(targets), sources.shape[1], options)
+        with progress_bar(show_progress, products, " products", "searching") as bar:
+            found = nearest_both_ways(
+                sources, targets, k,
+                precision=precision, targets_at_once=at_once, progress=bar.update,
+            )  # fmt: skip
+    for rows in (sources, targets):
+        forget_pages(rows)
+    return found
+
+
+def how_to_search(sources: int, targets: int, dim: int, options: MiningOptions) -> str:
+    """ "exact" or "lists"."""
+    if options.search != "auto":
+        return options.search
+    return "exact" if sources * targets * dim <= _EXACT else "lists"
+
+
+def lists_of(options: MiningOptions) -> Lists:
+    """The lists that options say."""
+    return Lists(options.lists, options.source_lists, options.target_lists, options.seed)
+
+
+def targets_at_once(sources: int, targets: int, dim: int, options: MiningOptions) -> int:
+    """How many targets of an exact search fit into the memory, with all that is held besides.
+
+    Raises:
+        ValueError: too few do.
+    """
+    k = options.k
+    results = (sources + targets) * (12 * k + 64) + sources * 12 * (k + 12)
+    each = 12_000 + 6 * dim + 4 * SOURCES
+    room = options.memory_bytes - _PROGRAM - results
+    if room < each * min(_FEWEST, targets):
+        least = _PROGRAM + results + each * _FEWEST
+        raise ValueError(
+            f"`memory` (={options.memory!r}) is too little for {sources:,} x {targets:,} sentences "
+            f"of {dim} numbers: give {least / 2**30:.1f}G at least."
+        )
+    return int(min(room // each, TARGETS))
+
+
+def fastest_precision(dim: int, wanted: str = "auto") -> str:
+    """The precision in which this machine multiplies faster, by trying both for a moment."""
+    if wanted != "auto":
+        return wanted
+    return min(("float32", "bfloat16"), key=lambda precision: _seconds(dim, precision))
+
+
+def _seconds(dim: int, precision: str) -> float:
+    """Of a tile; the better one of two, after one that is not counted."""
+    sides = [tf.ones([count, dim], tf.as_dtype(precision)) for count in (SOURCES, _TIMED)]
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        tf.linalg.matmul(*sides, transpose_b=True)[0, 0].numpy()
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
