@@ -6,6 +6,7 @@ items are independent of each other, and what it returns is small: files carry w
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class LocalEngine:
             return [function(item) for item in bar]
 
 
+@functools.cache  # a process says it once
 def set_threads(threads: int) -> None:
     """Has TensorFlow compute with so many threads in this process; 0: with all cores.
 
