@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 
 from labse_tf.commands.flags import MODEL_HELP, add_flags, from_flags
 from labse_tf.files.lines import ERRORS
@@ -80,21 +81,30 @@ def _mine(flags: argparse.Namespace) -> None:
         return
     from labse_tf.mining.mine_files import mine_files
     from labse_tf.mining.report.describe import described
+    from labse_tf.mining.work_directory import SUFFIX
 
-    facts = mine_files(
-        *flags.files,
-        flags.output,
-        flags.model,
-        options,
-        source_embeddings=flags.source_embeddings,
-        target_embeddings=flags.target_embeddings,
-        gold=flags.gold,
-        report=flags.report,
-        errors=flags.errors,
-        overwrite=flags.overwrite,
-        command=shlex.join(["labse", *flags.arguments]),
-        **model,
-    )
+    try:
+        facts = mine_files(
+            *flags.files,
+            flags.output,
+            flags.model,
+            options,
+            source_embeddings=flags.source_embeddings,
+            target_embeddings=flags.target_embeddings,
+            gold=flags.gold,
+            report=flags.report,
+            errors=flags.errors,
+            overwrite=flags.overwrite,
+            command=shlex.join(["labse", *flags.arguments]),
+            **model,
+        )
+    except BaseException:
+        if os.path.isdir(kept := flags.output + SUFFIX):
+            print(
+                f"What was done is kept in {kept}: run the same command to go on, or remove it.",
+                file=sys.stderr,
+            )
+        raise
     for name, value in described(facts, options):
         print(f"{name}: {value}")
     if flags.report:

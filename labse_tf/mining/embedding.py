@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -22,6 +23,7 @@ _SENTENCES = 16_384  # embedded between two writes: whole windows of LaBSE.encod
 _CHECKED = 3  # sentences whose given embeddings are compared with the model's
 # Cosines of one model's embeddings in other precisions are above it, of other models' below.
 _SAME = 0.98
+_COUNTED = re.compile(r"([\d,]+) of [\d,]+ sentences ")
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ def embed_side(
     if os.path.exists(path):
         return open_rows(path)
     what = f"the {side.name}s"
-    with _counting_cut(what) as count:
+    with _summed_warnings(what):
         embed = Embed(encode)
         dim = embed.unit(side.read(np.arange(1))[1], what).shape[1]
         file = EmbeddingFile(path, stored_width(dim, dtype), dtype, resume=True)
@@ -55,7 +57,6 @@ def embed_side(
                 sentences = side.sentences(file.rows)
                 while part := list(itertools.islice(sentences, _SENTENCES)):
                     file.append(stored_form(embed.unit(part, what), dtype))
-                    count()
                     bar.update(len(part))
             file.finish()
         finally:
@@ -167,17 +168,15 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _counting_cut(what: str) -> Iterator[Callable[[], None]]:
-    """Collects what LaBSE.encode warns of, as of sentences that are cut, and says it once."""
+def _summed_warnings(what: str) -> Iterator[None]:
+    """What LaBSE.encode warns of, as of sentences that are cut, said once of all calls."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        parts = last = 0
-
-        def count() -> None:
-            nonlocal parts, last
-            parts += len(caught) > last
-            last = len(caught)
-
-        yield count
-    if caught:
-        _log.warning("In %d parts of %s: in the last, %s", parts, what, caught[-1].message)
+        yield
+    counts: dict[str, int] = {}
+    for message in (str(warning.message) for warning in caught):
+        match = _COUNTED.match(message)
+        reason = message[match.end() :] if match else message
+        counts[reason] = counts.get(reason, 0) + int(match[1].replace(",", "") if match else 1)
+    for reason, count in counts.items():
+        _log.warning("Of %s %s %s", what, f"{count:,}", reason)

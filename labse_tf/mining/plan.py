@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ def plan(
     with tempfile.TemporaryDirectory() as folder:
         inputs = [Input(read_lines(path, errors), os.fspath(path)) for path in (source, target)]
         sides = read_sides(*inputs, folder, options)
-        rate, dim = _embedding(sides, encode)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of sentences that are cut
+            rate, dim = _embedding(sides, encode)
     counts = [len(side) for side in sides]
     total = sum(counts)
     dtype = stored_dtype(total, dim, options)

@@ -18,7 +18,7 @@ from labse_tf.mining.embedding import (
 )
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.pairs import Pairs, candidates, cosines_of, kept_pairs
-from labse_tf.mining.searching import Rows, search
+from labse_tf.mining.searching import Rows, check_memory, search
 from labse_tf.mining.sides import Side, read_side
 from labse_tf.search.neighbours import Neighbours
 
@@ -88,6 +88,7 @@ def mine_pairs(
         OSError, ValueError: as `labse_tf.mine`.
     """
     sides = read_sides(source, target, folder, options)
+    check_memory(*map(len, sides), _dim((source, target), sides, encode), options)
     rows: list[Rows | None] = [None, None]
     # What is given is looked at before what takes long.
     for i, of in sorted(enumerate((source, target)), key=lambda pair: pair[1].embeddings is None):
@@ -102,6 +103,13 @@ def mine_pairs(
     found = _searched(*rows, folder, options, show_progress)
     pairs, dropped = kept_pairs(candidates(found, options), *sides, options)
     return Mined(*sides, pairs, cosines_of(pairs, *rows), dropped)
+
+
+def _dim(inputs: tuple[Input, Input], sides: tuple[Side, Side], encode: Encode | None) -> int:
+    """Numbers of a row."""
+    if encode is not None:
+        return np.shape(encode(sides[0].read(np.arange(1))[1]))[-1]
+    return given_rows(inputs[0].embeddings, sides[0], inputs[0].place).shape[1]
 
 
 def read_sides(
@@ -155,7 +163,8 @@ def _searched(
 ) -> Neighbours:
     path = os.path.join(folder, "neighbours.npz")
     if not os.path.exists(path):
-        found = search(sources, targets, options, show_progress)
+        state = os.path.join(folder, "search")
+        found = search(sources, targets, options, show_progress, state)
         with atomic_file(path, "wb") as file:
             np.savez(file, **dataclasses.asdict(found))
     with np.load(path) as arrays:

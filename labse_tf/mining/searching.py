@@ -13,25 +13,41 @@ from labse_tf.mining.rows import Int8Rows, forget_pages
 from labse_tf.search.both_directions import SOURCES, TARGETS, nearest_both_ways
 from labse_tf.search.list_search import Candidates, Lists, nearest_in_lists
 from labse_tf.search.neighbours import Neighbours
+from labse_tf.search.state import SearchState
 
 Rows = np.ndarray | Int8Rows
 # Products and dim of which exact search takes about a quarter of an hour on two cores.
 _EXACT = 2e14
 _PROGRAM = 900 * 2**20  # bytes: Python, TensorFlow, a model of labse-mini's size
+_LIST = 600 * 2**20  # bytes: the products of one block of a list, and what is made of them
 _FEWEST = 2048  # targets at once
 _TIMED = 8192  # targets of the tile that is timed
 
 
 def search(
-    sources: Rows, targets: Rows, options: MiningOptions, show_progress: bool | None = None
+    sources: Rows,
+    targets: Rows,
+    options: MiningOptions,
+    show_progress: bool | None = None,
+    state_path: str | None = None,
 ) -> Neighbours:
     """The neighbours of both sides, as many as the margin needs.
+
+    Args:
+        sources: unit rows [sources, dim].
+        targets: unit rows [targets, dim].
+        options: how to search.
+        show_progress: whether to draw a bar on stderr; None: if it is a terminal.
+        state_path: of a file, without its ending, to keep the state of the search in, from which
+            an interrupted one goes on.
 
     Raises:
         ValueError: a row holds NaN; or the memory is not enough.
     """
     k = 1 if options.margin == "absolute" and not options.alternatives else options.k
     precision = fastest_precision(sources.shape[1], options.search_precision)
+    # A search that goes on in another precision would not know its bounds.
+    state = SearchState(state_path and f"{state_path}.{precision}.npz")
     products = len(sources) * len(targets)
     if how_to_search(len(sources), len(targets), sources.shape[1], options) == "lists":
         bar = progress_bar(show_progress, None, " products", "making lists")
@@ -43,14 +59,14 @@ def search(
         with bar:
             found = nearest_in_lists(
                 sources, targets, k, lists_of(options),
-                precision=precision, progress=bar.update, begin=begin,
+                precision=precision, progress=bar.update, begin=begin, state=state,
             )  # fmt: skip
     else:
         at_once = targets_at_once(len(sources), len(targets), sources.shape[1], options)
         with progress_bar(show_progress, products, " products", "searching") as bar:
             found = nearest_both_ways(
                 sources, targets, k,
-                precision=precision, targets_at_once=at_once, progress=bar.update,
+                precision=precision, targets_at_once=at_once, progress=bar.update, state=state,
             )  # fmt: skip
     for rows in (sources, targets):
         forget_pages(rows)
@@ -62,6 +78,24 @@ def how_to_search(sources: int, targets: int, dim: int, options: MiningOptions) 
     if options.search != "auto":
         return options.search
     return "exact" if sources * targets * dim <= _EXACT else "lists"
+
+
+def check_memory(sources: int, targets: int, dim: int, options: MiningOptions) -> None:
+    """Says that a search needs more memory before anything is embedded.
+
+    Raises:
+        ValueError: it does.
+    """
+    if how_to_search(sources, targets, dim, options) == "exact":
+        targets_at_once(sources, targets, dim, options)
+    else:
+        kept = 2 * (options.k + 12)
+        least = _PROGRAM + (sources + targets) * (8 * kept + 150) + _LIST
+        if options.memory_bytes < least:
+            raise ValueError(
+                f"`memory` (={options.memory!r}) is too little for lists of {sources:,} x "
+                f"{targets:,} sentences: give {-(-least // 2**20)}M at least."
+            )
 
 
 def lists_of(options: MiningOptions) -> Lists:
@@ -80,10 +114,10 @@ def targets_at_once(sources: int, targets: int, dim: int, options: MiningOptions
     each = 12_000 + 6 * dim + 4 * SOURCES
     room = options.memory_bytes - _PROGRAM - results
     if room < each * min(_FEWEST, targets):
-        least = _PROGRAM + results + each * _FEWEST
+        least = _PROGRAM + results + each * min(_FEWEST, targets)
         raise ValueError(
             f"`memory` (={options.memory!r}) is too little for {sources:,} x {targets:,} sentences "
-            f"of {dim} numbers: give {least / 2**30:.1f}G at least."
+            f"of {dim} numbers: give {-(-least // 2**20)}M at least."
         )
     return int(min(room // each, TARGETS))
 

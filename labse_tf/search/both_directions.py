@@ -19,6 +19,7 @@ from labse_tf.search.nearest import SLACK, check_rows, search_again, whole_block
 from labse_tf.search.neighbours import NO_ROW, Neighbours
 from labse_tf.search.rescoring import rescore
 from labse_tf.search.rounding import Rounding
+from labse_tf.search.state import SearchState
 from labse_tf.search.tiles import BLOCK, row_block_maxima, top, top_by_two_levels
 
 # Of a tile; the first a multiple of BLOCK.
@@ -34,6 +35,7 @@ def nearest_both_ways(
     precision: str = "float32",
     targets_at_once: int = TARGETS,
     progress: Callable[[int], object] = lambda count: None,
+    state: SearchState | None = None,
 ) -> Neighbours:
     """The k nearest targets of each source, and the k nearest sources of each target.
 
@@ -44,6 +46,7 @@ def nearest_both_ways(
         precision: of the first scoring, as in `nearest`; the result does not depend on it.
         targets_at_once: bounds the memory: each takes about 4 dim + 6,000 bytes.
         progress: called with the number of products computed since the call before.
+        state: of an interrupted search of the same rows, to go on from.
 
     Returns:
         What `nearest` returns, in both directions.
@@ -58,7 +61,13 @@ def nearest_both_ways(
         raise ValueError(f"`k` (={k}) must be at least 1.")
     forward = _Forward(min(k, len(targets)), len(sources), len(targets), precision)
     backward = _Backward(min(k, len(sources)), len(sources), len(targets), precision)
-    for first in range(0, len(targets), targets_at_once):
+    state, done = state or SearchState(), 0
+    if begun := state.read():
+        done = int(begun["targets"])
+        forward.resume(begun)
+        backward.resume(begun)
+        progress(len(sources) * done)
+    for first in range(done, len(targets), targets_at_once):
         part = targets[first : first + targets_at_once]
         columns = forward.rounding.candidates(part)
         for start, tensor, by_blocks in _parts(columns, forward.kept):
@@ -67,9 +76,11 @@ def nearest_both_ways(
                 found, places, maxima = _tile(some, tensor, kept, by_blocks)
                 forward.add(row, found.numpy(), places.numpy() + (first + start))
                 backward.add(row, maxima)
-                progress(len(some) * tensor.shape[0])
+                progress(min(SOURCES, len(sources) - row) * tensor.shape[0])
             backward.finish(sources, targets, first + start, tensor.shape[0])
-    return Neighbours(*forward.result(sources, targets), *backward.result(sources, targets))
+        done = first + len(part)
+        state.write(lambda n=done: {"targets": n, **forward.state(), **backward.state()})
+    return Neighbours(*forward.result(sources, targets), *backward.result())
 
 
 def _parts(columns: tf.Tensor, kept: int) -> Iterator[tuple[int, tf.Tensor, bool]]:
@@ -106,6 +117,14 @@ class _Forward:
         self._rows = np.full([sources, self.kept], NO_ROW, np.int64)
         self._all = self.kept == targets
 
+    def state(self) -> dict[str, np.ndarray]:
+        norms = np.array(self.rounding.largest)
+        return {"forward_scores": self._scores, "forward_rows": self._rows, "norms": norms}
+
+    def resume(self, state: dict[str, np.ndarray]) -> None:
+        self._scores, self._rows = state["forward_scores"], state["forward_rows"]
+        self.rounding.largest = tuple(state["norms"].tolist())
+
     def add(self, start: int, scores: np.ndarray, rows: np.ndarray) -> None:
         part = slice(start, min(start + len(scores), len(self._scores)))
         count = part.stop - start
@@ -137,6 +156,12 @@ class _Backward:
         self._scores = np.empty([targets, k], np.float32)
         self._rows = np.empty([targets, k], np.int64)
         self._begin()
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"backward_scores": self._scores, "backward_rows": self._rows}
+
+    def resume(self, state: dict[str, np.ndarray]) -> None:
+        self._scores, self._rows = state["backward_scores"], state["backward_rows"]
 
     def _begin(self) -> None:
         self._maxima: list[tf.Tensor] = []  # [blocks, targets], of tiles after the last sorted
@@ -172,7 +197,7 @@ class _Backward:
             _search_unsure(own, sources, scores, rows, bounds)
         self._scores[part], self._rows[part] = scores, rows
 
-    def result(self, sources: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
         return self._scores, self._rows
 
 

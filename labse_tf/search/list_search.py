@@ -11,6 +11,7 @@ from labse_tf.search.inverted_lists import assign, group_by_list, search_list, t
 from labse_tf.search.nearest import SLACK, check_rows
 from labse_tf.search.neighbours import NO_ROW, Neighbours, merge_top_k
 from labse_tf.search.rescoring import rescore
+from labse_tf.search.state import SearchState
 
 _SAMPLE = 64  # rows a list to train the centroids on
 _READ = 4096  # rows of the sample
@@ -52,7 +53,12 @@ class Candidates:
     @property
     def products(self) -> int:
         """How many products there are in all lists."""
-        return int(np.dot(*(np.diff(starts) for _, starts in (self.sources, self.targets))))
+        return self.products_before(len(self.sources[1]) - 1)
+
+    def products_before(self, lists: int) -> int:
+        """How many products there are in the first lists."""
+        sizes = (np.diff(starts)[:lists] for _, starts in (self.sources, self.targets))
+        return int(np.dot(*sizes))
 
 
 def make_lists(sources: np.ndarray, targets: np.ndarray, lists: Lists) -> Candidates:
@@ -86,6 +92,7 @@ def nearest_in_lists(
     precision: str = "float32",
     progress: Callable[[int], object] = lambda count: None,
     begin: Callable[[Candidates], object] = lambda candidates: None,
+    state: SearchState | None = None,
 ) -> Neighbours:
     """Most of the k nearest targets of each source, and sources of each target.
 
@@ -100,6 +107,7 @@ def nearest_in_lists(
         precision: of the first scoring; "bfloat16" misses hardly more, since more are kept.
         progress: called with the number of products computed since the call before.
         begin: called once the lists are made.
+        state: of an interrupted search of the same rows with the same options, to go on from.
 
     Raises:
         ValueError: as `labse_tf.search.nearest.nearest`.
@@ -109,11 +117,15 @@ def nearest_in_lists(
     begin(candidates)
     kept = k + (SLACK if precision == "bfloat16" else k)
     best = [_Best(len(sources), kept, len(targets)), _Best(len(targets), kept, len(sources))]
-    (source_rows, source_starts), (target_rows, target_starts) = (
-        candidates.sources,
-        candidates.targets,
-    )
-    for i in range(len(source_starts) - 1):
+    source_rows, source_starts = candidates.sources
+    target_rows, target_starts = candidates.targets
+    state, done = state or SearchState(), 0
+    if begun := state.read():
+        done = int(begun["lists"])
+        for which, found in zip(("source", "target"), best):
+            found.scores, found.rows = begun[f"{which}_scores"], begun[f"{which}_rows"]
+        progress(candidates.products_before(done))
+    for i in range(done, len(source_starts) - 1):
         rows = source_rows[source_starts[i] : source_starts[i + 1]]
         columns = target_rows[target_starts[i] : target_starts[i + 1]]
         if len(rows) and len(columns):
@@ -122,6 +134,9 @@ def nearest_in_lists(
             best[0].add(rows, found.target_scores, found.targets, columns)
             best[1].add(columns, found.source_scores, found.sources, rows)
             progress(len(rows) * len(columns))
+        state.write(
+            lambda n=i + 1: {"lists": n, **best[0].state("source"), **best[1].state("target")}
+        )
     return Neighbours(
         *rescore(sources, targets, best[0].rows, min(k, len(targets))),
         *rescore(targets, sources, best[1].rows, min(k, len(sources))),
@@ -135,6 +150,9 @@ class _Best:
         dtype = np.int32 if others < 2**31 else np.int64
         self.scores = np.full([count, kept], -np.inf, np.float32)
         self.rows = np.full([count, kept], NO_ROW, dtype)
+
+    def state(self, name: str) -> dict[str, np.ndarray]:
+        return {f"{name}_scores": self.scores, f"{name}_rows": self.rows}
 
     def add(self, rows: np.ndarray, scores: np.ndarray, found: np.ndarray, names: np.ndarray):
         """Merges what a list's `rows` found: `found` are places in `names`."""

@@ -13,7 +13,8 @@ class Rounding:
 
     def __init__(self, precision: str):
         self.dtype = tf.as_dtype(precision)
-        self._norm = self._error = 0.0  # largest norms of a candidate and of its rounding error
+        # Largest norms of a candidate and of its rounding error.
+        self.largest: tuple[float, float] = (0.0, 0.0)
         self._tensor_float = bool(tf.config.list_physical_devices("GPU")) and (
             tf.config.experimental.tensor_float_32_execution_enabled()
         )
@@ -26,8 +27,8 @@ class Rounding:
         for start in range(0, len(rows), READ):
             part = rows[start : start + READ]
             norms, errors = self._norms(part)
-            self._norm = max(self._norm, norms.max())
-            self._error = max(self._error, errors.max())
+            largest = float(norms.max()), float(errors.max())
+            self.largest = tuple(map(max, self.largest, largest))
             rounded.append(tf.cast(tf.constant(part), self.dtype))
         return tf.concat(rounded, axis=0)
 
@@ -38,11 +39,11 @@ class Rounding:
         the norms. The sum of the products loses at most one float32 epsilon for each of them, and
         a bfloat16 result at most half a unit in the last place, of 8 bits.
         """
-        bounds = np.empty(len(queries))
+        bounds, (norm, error) = np.empty(len(queries)), self.largest
         for start in range(0, len(queries), READ):
             norms, errors = self._norms(queries[start : start + READ])
-            inputs = errors * self._norm + (norms + errors) * self._error
-            sums = 2.0**-23 * queries.shape[1] * norms * self._norm
+            inputs = errors * norm + (norms + errors) * error
+            sums = 2.0**-23 * queries.shape[1] * norms * norm
             bounds[start : start + READ] = inputs + sums
         if self.dtype == tf.bfloat16:
             bounds += 2.0 ** (np.frexp(scores)[1] - 9.0)

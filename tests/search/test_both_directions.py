@@ -6,6 +6,7 @@ import pytest
 from labse_tf.search import blocks, both_directions
 from labse_tf.search.both_directions import nearest_both_ways
 from labse_tf.search.nearest import nearest
+from labse_tf.search.state import SearchState
 from tests.search.test_nearest import by_definition, clustered, unit
 
 PRECISIONS = ["float32", "bfloat16"]
@@ -105,3 +106,23 @@ def test_bad_input():
     broken[7, 3] = np.nan
     with pytest.raises(ValueError, match="Row 7 of `targets` holds NaN or infinity"):
         nearest_both_ways(rows, broken, 1)
+
+
+def test_it_goes_on_where_it_was_cut_off(tmp_path, small_tiles):
+    sources, targets = clustered(300), clustered(2000, seed=1)
+    counts = []
+
+    def stop(count):
+        counts.append(count)
+        if len(counts) == 12:
+            raise KeyboardInterrupt
+
+    options = {"precision": "bfloat16", "targets_at_once": 512}
+    with pytest.raises(KeyboardInterrupt):
+        nearest_both_ways(
+            sources, targets, 3, progress=stop, state=SearchState(tmp_path / "s.npz", 0), **options
+        )
+    later = []
+    state = SearchState(tmp_path / "s.npz")
+    check(sources, targets, 3, progress=later.append, state=state, **options)
+    assert later[0] == 300 * 1024 and sum(later) == 300 * 2000
