@@ -20,7 +20,7 @@ def add_crawl(commands) -> None:
         "write; or all. What is done is not done again; after a kill it goes on. The pairs are "
         "WORK/write/pairs-*.tsv.gz (score, source, target, URLs of both) and .parquet.",
     )
-    parser.add_argument("stages", nargs="+", metavar="STAGE", help=f"{', '.join(STAGES)}; or all")
+    parser.add_argument("stage", nargs="+", metavar="STAGE", help=f"{', '.join(STAGES)}; or all")
     parser.add_argument(
         "--work", required=True, metavar="DIR",
         help="the work folder; of a cluster, a path that every machine sees",
@@ -58,7 +58,7 @@ def _crawl(flags: argparse.Namespace) -> None:
     from labse_tf.crawl.extract import CrawlFile
     from labse_tf.crawl.run import Run, read_manifest
 
-    stages = STAGES if "all" in flags.stages else flags.stages
+    stages = STAGES if "all" in flags.stage else flags.stage
     for name in stages:
         if name not in STAGES:
             raise ValueError(f"{name!r} is no stage; there are {', '.join(STAGES)}, and all.")

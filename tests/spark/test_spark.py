@@ -141,7 +141,7 @@ def test_a_driver_killed_and_a_shard_cut_short(corpus, release, local, tmp_path)
     work = tmp_path / "work"
     process = start(corpus, release, work, *SPARK)
     wait_for_shards(process, work, 4)
-    embedded = {path: s for path, s in states(work, "embed/*-0*.json").items()}
+    embedded = states(work, "embed/*-0*.json")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     arrays = {
