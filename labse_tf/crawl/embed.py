@@ -24,8 +24,8 @@ def check_model(run: Run) -> dict[str, Any]:
         FileNotFoundError, ValueError: there is no such model, or the embeddings that are there are
             of another one.
     """
-    options = run.options
-    (model,) = run.engine.map(_describe, [(options.model, options.precision)], "embed: the model")
+    options, path = run.options, _path_of(run.options.model)
+    (model,) = run.engine.map(_describe, [(path, options.precision)], "embed: the model")
     before = read_manifest(run.folder, "embed")
     if before is not None and before.settings.get("model") != model["fingerprint"]:
         run.refuse(
@@ -46,7 +46,7 @@ def embed(run: Run) -> None:
     model = check_model(run)
     manifest = run.begin("embed", {"model": model["fingerprint"]})
     settings = {
-        "model": options.model,
+        "model": _path_of(options.model),
         "fingerprint": model["fingerprint"],
         "precision": options.precision,
         "batch_tokens": options.batch_tokens,
@@ -65,6 +65,11 @@ def embed(run: Run) -> None:
         ]
         run.phase(manifest, f"{side}s", tasks)
     run.finish(manifest, {"dim": model["dim"], "dtype": options.dtype})
+
+
+def _path_of(model: str) -> str:
+    """A directory by its whole path, since other processes run in other directories."""
+    return os.path.abspath(model) if os.path.exists(model) else model
 
 
 def _describe(model: tuple[str, str]) -> dict:

@@ -77,10 +77,10 @@ def extract(run: Run, files: Sequence[CrawlFile]) -> None:
     kept = {side: _first(run, manifest, side, read) for side in SIDES}
     for side, rows in kept.items():
         if not rows.sum():
-            dropped = "; ".join(f"{name} {n:,}" for name, n in counts.items() if ": " in name)
+            told = "; ".join(f"{name} {n:,}" for name, n in counts.items() if ": " in name)
             raise ValueError(
                 f"There is no {side} sentence ({', '.join(languages[side])}) in {len(files)} files "
-                f"of {counts.get('lines', 0):,} lines. {dropped or 'Nothing was dropped'}."
+                f"of {counts.get('lines', 0):,} lines ({told or 'nothing was dropped'})."
             )
     for side, rows in kept.items():
         shards = _cut(run, manifest, side, rows, [record.name for record in read])

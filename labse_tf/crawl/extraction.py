@@ -15,6 +15,7 @@ import numpy as np
 from labse_tf.crawl.sharded import map_rows
 from labse_tf.crawl.steps.near_duplicates import (
     HASH,
+    NO_KEY,
     first_places,
     hashes_of,
     part_of,
@@ -80,17 +81,24 @@ def read_file(folder: str, name: str, *, number, path, side, languages, **settin
                     positions[own] += 1
     counts.update({f"dropped: {reason}": n for reason, n in maker.dropped.items()})
     files = [f"{name}.{own}.{end}" for own in SIDES for end in ("parquet", "npy")]
+    for writer in writers.values():
+        counts["dropped: neither letters nor numbers"] += writer.without_key
     return Made(
         (*files, f"{name}.skipped.tsv"),
-        {"counts": dict(counts), **{own: writers[own].rows for own in SIDES}},
+        {"counts": dict(+counts), **{own: writers[own].keyed for own in SIDES}},
     )
 
 
 class _SideWriter:
-    """Sentences of a side, and their hashes."""
+    """Sentences of a side, and their hashes.
+
+    Attributes:
+        without_key: how many have neither letters nor numbers, which are not kept.
+    """
 
     def __init__(self, table):
         self._table, self._texts, self._hashes = table, [], []
+        self.without_key = 0
 
     @classmethod
     @contextlib.contextmanager
@@ -104,8 +112,9 @@ class _SideWriter:
             np.save(file, sorted_by_hash(hashes))
 
     @property
-    def rows(self) -> int:
-        return self._table.rows
+    def keyed(self) -> int:
+        """How many have letters or numbers."""
+        return self._table.rows - self.without_key
 
     def append(self, row: tuple) -> None:
         self._table.append(row)
@@ -115,6 +124,7 @@ class _SideWriter:
 
     def _hash(self) -> None:
         self._hashes.append(hashes_of(self._texts))
+        self.without_key += int((self._hashes[-1] == NO_KEY).sum())
         self._texts = []
 
 

@@ -92,7 +92,7 @@ def check_k(run: Run) -> None:
 def search_lists(folder: str, name: str, *, group, shards, shard_rows, keep, precision) -> Made:
     """A group of lists -> NAME.SIDE.npy, `EDGE` by owner, and NAME.SIDE.begins.npy."""
     sides = [
-        _listed(folder, side, shards[side], shard_rows, group).part(*group[f"{side}_part"])
+        _listed(folder, side, shards[side], shard_rows, group, *group[f"{side}_part"])
         for side in SIDES
     ]
     counts = [np.unique(side.lists, return_counts=True) for side in sides]
@@ -110,16 +110,27 @@ def search_lists(folder: str, name: str, *, group, shards, shard_rows, keep, pre
     return Made(tuple(files), {"comparisons": comparisons})
 
 
-def _listed(folder: str, side: str, shards: int, shard_rows: int, group) -> ListedRows:
-    """The rows of a group's lists, of all shards of a side."""
-    parts = []
-    for shard in range(shards):
-        path = os.path.join(folder, f"index/{side}-{shard:05d}")
-        starts = map_rows(f"{path}.starts.npy")[group["first"] : group["last"] + 1]
-        rows = np.array(map_rows(f"{path}.npy")[starts[0] : starts[-1]])
-        lists = np.repeat(np.arange(group["first"], group["last"], dtype=np.int32), np.diff(starts))
-        parts.append(ListedRows(rows["row"].astype(np.int64) + shard * shard_rows, lists, rows))
-    return ListedRows.joined(parts)
+def _listed(
+    folder: str, side: str, shards: int, shard_rows: int, group, part: int, parts: int
+) -> ListedRows:
+    """The rows of a group's lists, of all shards of a side; or a part of them, of one list."""
+    lists = slice(group["first"], group["last"] + 1)
+    paths = [os.path.join(folder, f"index/{side}-{shard:05d}") for shard in range(shards)]
+    starts = [np.array(map_rows(f"{path}.starts.npy")[lists]) for path in paths]
+    total, before, found = sum(int(s[-1] - s[0]) for s in starts), 0, []
+    begin, end = (total * i // parts for i in (part, part + 1))
+    for shard, (path, bounds) in enumerate(zip(paths, starts)):
+        size = int(bounds[-1] - bounds[0])
+        own = slice(*(min(max(i - before, 0), size) for i in (begin, end)))
+        numbers = np.repeat(
+            np.arange(group["first"], group["last"], dtype=np.int32), np.diff(bounds)
+        )
+        rows = np.array(map_rows(f"{path}.npy")[bounds[0] : bounds[-1]][own])
+        found.append(
+            ListedRows(rows["row"].astype(np.int64) + shard * shard_rows, numbers[own], rows)
+        )
+        before += size
+    return ListedRows.joined(found)
 
 
 def merge_shard(

@@ -137,6 +137,7 @@ class SparkEngine:
 
 
 _DEFAULTS = {
+    "spark.log.level": "ERROR",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Shuffles nothing, so that there is nothing to plan anew.

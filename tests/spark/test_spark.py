@@ -22,7 +22,7 @@ if not shutil.which("java"):
 
 ROOT = Path(__file__).parents[2]
 SPARK = ("--engine", "spark", "--master", "local-cluster[2,1,2048]")
-WAIT_S = 300
+WAIT_S = 900  # on a machine that does much else
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,17 @@ def local(corpus, release, tmp_path_factory):
     return digests(work)
 
 
+_started = []
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    """Ends drivers that a failed test has left; their executors end with them."""
+    yield
+    for process in _started:
+        process.kill()
+
+
 def start(corpus, release, work, *arguments):
     command = [
         sys.executable, "-m", "labse_tf.commands.main", "crawl", "all", "--work", work,
@@ -57,6 +68,7 @@ def start(corpus, release, work, *arguments):
         list(map(str, command)), cwd="/", env=environment, stdout=log, stderr=subprocess.STDOUT
     )
     process.log = log.name
+    _started.append(process)
     return process
 
 

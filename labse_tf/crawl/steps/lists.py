@@ -173,11 +173,6 @@ class ListedRows:
             np.concatenate([part.rows for part in parts])[order],
         )
 
-    def part(self, number: int, parts: int) -> ListedRows:
-        """One of so many equal parts of the rows."""
-        cut = slice(*(len(self.numbers) * i // parts for i in (number, number + 1)))
-        return ListedRows(self.numbers[cut], self.lists[cut], self.rows[cut])
-
 
 def search_group(
     sources: ListedRows, targets: ListedRows, keep: int, precision: str
