@@ -46,9 +46,8 @@ def embed_side(
     if os.path.exists(path):
         return open_rows(path)
     what = f"the {side.name}s"
+    embed, dim = Embed(encode), dim_of(side, encode)
     with _summed_warnings(what):
-        embed = Embed(encode)
-        dim = embed.unit(side.read(np.arange(1))[1], what).shape[1]
         file = EmbeddingFile(path, stored_width(dim, dtype), dtype, resume=True)
         try:
             bar = progress_bar(show_progress, len(side), " sentences", f"embedding {what}")
@@ -62,6 +61,13 @@ def embed_side(
         finally:
             file.close()
     return open_rows(path)
+
+
+def dim_of(side: Side, encode: Encode) -> int:
+    """How long the rows are that `encode` makes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of sentences that are cut: said later
+        return Embed(encode).raw(side.read(np.arange(1))[1], f"the {side.name}s").shape[1]
 
 
 def given_rows(given: np.ndarray | str | os.PathLike, side: Side, place: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.mining.embedding import (
     Encode,
     check_given,
+    dim_of,
     embed_side,
     given_rows,
     unit_rows,
@@ -108,7 +109,7 @@ def mine_pairs(
 def _dim(inputs: tuple[Input, Input], sides: tuple[Side, Side], encode: Encode | None) -> int:
     """Numbers of a row."""
     if encode is not None:
-        return np.shape(encode(sides[0].read(np.arange(1))[1]))[-1]
+        return dim_of(sides[0], encode)
     return given_rows(inputs[0].embeddings, sides[0], inputs[0].place).shape[1]
 
 
@@ -141,8 +142,7 @@ def rows_of(
     """The unit rows of a side, given or embedded; `sentences`: of both sides."""
     path = os.path.join(folder, f"{side.name}.npy")
     if of.embeddings is None:
-        dim = np.shape(encode(side.read(np.arange(1))[1]))[-1]
-        dtype = stored_dtype(sentences, dim, options)
+        dtype = stored_dtype(sentences, dim_of(side, encode), options)
         return embed_side(side, encode, path, dtype, show_progress)
     rows = given_rows(of.embeddings, side, of.place)
     name = f"embeddings of {of.place}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from labse_tf.mining.embedding import progress_bar
 from labse_tf.mining.options import MiningOptions
@@ -20,6 +22,7 @@ Rows = np.ndarray | Int8Rows
 _EXACT = 2e14
 _PROGRAM = 900 * 2**20  # bytes: Python, TensorFlow, a model of labse-mini's size
 _LIST = 600 * 2**20  # bytes: the products of one block of a list, and what is made of them
+_FORGET = 10**10  # products
 _FEWEST = 2048  # targets at once
 _TIMED = 8192  # targets of the tile that is timed
 
@@ -59,18 +62,34 @@ def search(
         with bar:
             found = nearest_in_lists(
                 sources, targets, k, lists_of(options),
-                precision=precision, progress=bar.update, begin=begin, state=state,
+                precision=precision, progress=_advance(bar, sources, targets), begin=begin,
+                state=state,
             )  # fmt: skip
     else:
         at_once = targets_at_once(len(sources), len(targets), sources.shape[1], options)
         with progress_bar(show_progress, products, " products", "searching") as bar:
             found = nearest_both_ways(
                 sources, targets, k,
-                precision=precision, targets_at_once=at_once, progress=bar.update, state=state,
+                precision=precision, targets_at_once=at_once,
+                progress=_advance(bar, sources, targets), state=state,
             )  # fmt: skip
-    for rows in (sources, targets):
-        forget_pages(rows)
     return found
+
+
+def _advance(bar: tqdm, *sides: Rows) -> Callable[[int], None]:
+    """Moves the bar, and keeps what was read of the files from filling the memory."""
+    since = 0
+
+    def advance(products: int) -> None:
+        nonlocal since
+        bar.update(products)
+        since += products
+        if since >= _FORGET:
+            since = 0
+            for rows in sides:
+                forget_pages(rows)
+
+    return advance
 
 
 def how_to_search(sources: int, targets: int, dim: int, options: MiningOptions) -> str:

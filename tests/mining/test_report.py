@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from labse_tf.evaluation.report.histogram import histogram
 from labse_tf.mining.mine_files import mine_files
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.report.figures import figures_of
@@ -90,6 +91,13 @@ def test_page_and_table(files, tmp_path):
     kept = [(row[2], row[3]) in gold for row in meta if float(row[0]) >= float(table[10][0])]
     assert abs(int(table[10][1]) - len(kept)) <= 1
     assert float(table[10][4].rstrip("%")) == pytest.approx(100 * np.mean(kept), abs=1)
+
+
+def test_bars_are_as_high_as_their_counts():
+    svg = histogram("t", "score", [0.0, 0.5, 1.0], [30, 120])
+    heights = [float(h) for h in re.findall(r'<rect .*? height="([\d.]+)"', svg)]
+    assert heights[1] == pytest.approx(4 * heights[0], abs=0.1)
+    assert all(f">{tick}</text>" in svg for tick in (0, 50, 100, 150, 200))
 
 
 def test_what_is_in_the_way(files, tmp_path):

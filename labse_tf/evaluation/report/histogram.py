@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -20,7 +21,8 @@ def histogram(title: str, abscissa: str, edges: Sequence[float], counts: Sequenc
         counts: of what lies between two edges.
     """
     low, span = edges[0], (edges[-1] - edges[0]) or 1.0
-    most = max(*counts, 1)
+    step = _round_step(max(*counts, 4) / 4)
+    most = 4 * step
 
     def x(value: float) -> float:
         return _LEFT + (value - low) / span * (_WIDTH - _LEFT - _RIGHT)
@@ -30,11 +32,11 @@ def histogram(title: str, abscissa: str, edges: Sequence[float], counts: Sequenc
 
     marks = []
     for i in range(5):
-        count = most * i / 4
+        count = step * i
         marks.append(f'<path class="rule" d="M{_LEFT},{y(count):.1f}H{_WIDTH - _RIGHT}"/>')
         marks.append(
             f'<text x="{_LEFT - 6}" y="{y(count):.1f}" dy=".35em" text-anchor="end">'
-            f"{count:,.0f}</text>"
+            f"{count:,}</text>"
         )
     for i in range(11):
         value = low + span * i / 10
@@ -57,3 +59,9 @@ def histogram(title: str, abscissa: str, edges: Sequence[float], counts: Sequenc
         f'<text x="{(_WIDTH + _LEFT) / 2}" y="{_HEIGHT - 4}" text-anchor="middle">'
         f"{escape(abscissa)}</text></svg></figure>"
     )
+
+
+def _round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50... that is not below `least`."""
+    power = 10 ** max(0, math.floor(math.log10(least)))
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)

@@ -46,7 +46,7 @@ def _charts(figures: Figures, facts: dict[str, Any]) -> str:
         parts.append(curve("Against the pairs that are right, in percent", [figures.curve],
                            names, [best]))  # fmt: skip
         legend = curve_legend(names, [0], False)
-    return f'{bars}{legend}<div class="curves">{"".join(parts)}</div>\n'
+    return f'{bars}<div class="curves">{"".join(parts)}</div>{legend}\n'
 
 
 def _thresholds(figures: Figures) -> str:
