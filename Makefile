@@ -60,6 +60,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.streaming
 	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.mining
+	$(BIN)/python -m tests.benchmark.crawl
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.soak
 	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md
