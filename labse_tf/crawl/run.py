@@ -117,7 +117,8 @@ class Run:
         """The manifest of an earlier stage, after a look at the checksums of all its files.
 
         Raises:
-            ValueError: it is not finished, or files of it are absent or damaged.
+            ValueError: it is not finished, files of it are absent or damaged, or an option of it is
+                given that it was not made with.
         """
         if stage in self._whole:
             return self._whole[stage]
@@ -127,6 +128,7 @@ class Run:
             raise ValueError(
                 f"{stage} {state} in {self.folder!r}: run `labse crawl {stage}` first."
             )
+        self._check_given(manifest)
         records = [record for phase in manifest.records.values() for record in phase.values()]
         check = functools.partial(damaged_files, self.folder)
         checked = self.engine.map(check, records, f"{stage}: checksums")
@@ -138,6 +140,20 @@ class Run:
             )
         self._whole[stage] = manifest
         return manifest
+
+    def _check_given(self, manifest: Manifest) -> None:
+        """An option that is not its default was given to have an effect: here it has none."""
+        for field in dataclasses.fields(self.options):
+            given, stage = getattr(self.options, field.name), field.metadata["stage"]
+            # The manifest has the model's fingerprint: a stage that embeds compares it.
+            if stage != manifest.stage or given == field.default or field.name == "model":
+                continue
+            if manifest.settings.get(field.name) != given:
+                raise ValueError(
+                    f"`{field.name}` (={given!r}) is of {stage}, which is not asked for and was "
+                    f"made with {manifest.settings.get(field.name)!r}: leave it out, or do "
+                    f"`labse crawl {stage}` with --redo {stage}."
+                )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

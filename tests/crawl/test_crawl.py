@@ -350,6 +350,13 @@ def test_what_is_wrong_is_said_before_the_work(corpus, release, tmp_path):
     assert "are for extract, which is not asked for" in message
 
 
+def test_an_option_without_effect_is_refused(corpus, finished, tmp_path):
+    work = copy_of(finished, tmp_path)
+    with pytest.raises(ValueError, match=r"`k` \(=3\) is of search, .* was made with 4: leave it"):
+        run_crawl(corpus[0], work, ["score"], k=3)
+    run_crawl(corpus[0], work, ["score"])
+
+
 def test_a_mixed_file_needs_identification(corpus, tmp_path):
     run = Run(tmp_path, with_options(), LocalEngine(1, False))
     with pytest.raises(ValueError, match=r"de\.txt' is of no side.*without --no-identify"):
