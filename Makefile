@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test coverage lint bench setup clean
+.PHONY: demo test test-spark coverage lint bench setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -41,10 +41,14 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 
 # A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark
+
+# Needs Java; minutes, of which most are the starts of Spark.
+test-spark: .venv/installed-test .venv/installed-spark
+	$(BIN)/python -m pytest tests/spark --durations=10
 
 coverage: .venv/installed-test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/spark --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
@@ -59,6 +63,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.streaming
 	$(BIN)/python -m tests.benchmark.neighbours
 	$(BIN)/python -m tests.benchmark.mining
+	$(BIN)/python -m tests.benchmark.crawl
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.soak
 	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md

@@ -118,7 +118,16 @@ def test_flags_exist():
     ]
     assert len(programs) > 10
     helps = [call(importlib.import_module(program).main, "--help") for program in programs]
-    for command in ("encode", "client", "evaluate", "mine", "similarity", "convert", "prune"):
+    for command in (
+        "encode",
+        "client",
+        "evaluate",
+        "mine",
+        "crawl",
+        "similarity",
+        "convert",
+        "prune",
+    ):
         helps.append(call(labse, command, "--help"))
     known = {flag for text in helps for flag in re.findall(r"--[a-z][\w-]*", text)}
     for page in pages():

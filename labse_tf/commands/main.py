@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from labse_tf.commands.client import add_client
 from labse_tf.commands.convert import add_convert
+from labse_tf.commands.crawl import add_crawl
 from labse_tf.commands.encode import add_encode
 from labse_tf.commands.evaluate import add_evaluate, join_report
 from labse_tf.commands.flags import run_program
@@ -35,6 +36,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         add_client,
         add_evaluate,
         add_mine,
+        add_crawl,
         add_similarity,
         add_convert,
         add_prune,

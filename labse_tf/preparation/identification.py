@@ -106,6 +106,15 @@ def of_languages(labels: Sequence[frozenset[str] | None], odds: float) -> Filter
     return keep
 
 
+def likeliest_label(text: str) -> str:
+    """The identifier's name of the language that a text is most likely in.
+
+    Raises:
+        ImportError: py3langid is not installed.
+    """
+    return _identifier().classify(text)[0]
+
+
 def odds_against(text: str, labels: frozenset[str]) -> float:
     """How many times as likely the likeliest other language is; 0 if none is likelier."""
     identifier = _identifier()

@@ -9,7 +9,17 @@ import pytest
 
 from labse_tf.commands.main import main
 
-COMMANDS = ("encode", "client", "evaluate", "evaluate report", "similarity", "convert", "prune")
+COMMANDS = (
+    "encode",
+    "client",
+    "evaluate",
+    "evaluate report",
+    "mine",
+    "crawl",
+    "similarity",
+    "convert",
+    "prune",
+)
 
 
 def test_the_console_script_knows_its_commands():

@@ -8,6 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
+from tests.crawl.warcs import gzipped, record
 from tests.planted import write
 from tests.readme.pages import ROOT
 from tests.report_results import result
@@ -30,6 +31,7 @@ def write_inputs(folder: Path, release: Path) -> None:
     write(folder / "pairs.tsv", [f"{text}\t{text}" for text in sentences])
     (folder / "other.json").write_text(json.dumps(result()), encoding="utf-8")
     _write_test_sets(folder)
+    _write_crawl(folder / "crawl")
 
 
 def _write_pairs(folder: Path) -> None:
@@ -46,6 +48,16 @@ def _write_pairs(folder: Path) -> None:
             _compress(folder / "SOURCE_DIR" / name, with_sources)
         elif path.name.startswith("deu"):
             (folder / "dev.tsv").write_text("".join(lines), encoding="utf-8")
+
+
+def _write_crawl(folder: Path) -> None:
+    """Two WET files, a page each, of German and English lines of the sample."""
+    folder.mkdir()
+    with gzip.open(SAMPLE / "deu-eng.train.tsv.gz", "rt", encoding="utf-8") as file:
+        pairs = [line.rstrip("\n").split("\t")[:2] for line in itertools.islice(file, PAIRS)]
+    for number, side in enumerate(zip(*pairs)):
+        (page,) = gzipped([record("conversion", f"http://page-{number}", "\n".join(side).encode())])
+        (folder / f"{number}.warc.wet.gz").write_bytes(page)
 
 
 def _compress(path: Path, lines: list[str]) -> None:

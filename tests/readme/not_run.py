@@ -32,6 +32,11 @@ NOT_RUN = (
     NotRun("make bench", "takes long", "Makefile", "bench: "),
     NotRun("python -m tests.benchmark", "minutes each", "Makefile", "-m tests.benchmark.speed"),
     NotRun("docker compose up", "no Docker", "tests/serving/test_directory.py", "docker-compose"),
+    NotRun("make test-spark", "needs Java", ".ci/run", "make test-spark"),
+    NotRun(
+        "labse crawl all --engine spark ", "needs Java",
+        "tests/spark/test_spark.py", '"spark"', parsed=True,
+    ),
     NotRun(
         "labse convert https://tfhub.dev/", "no network",
         "tests/pretrained/test_tf_hub.py", "http.server", parsed=True,
@@ -75,6 +80,7 @@ RUN_ON_ITS_PAGE = (
     "python -m training.pretrain",
     "python -m export.saved_model",
     "python -m export.verify",
+    "labse crawl",
     "labse prune",
 )
 
