@@ -68,6 +68,13 @@ class Publication:
     publisher: str = "labse-tf"
     license: str = "apache-2.0"
     asset_path: str = "https://labse-tf.github.io/models/labse-mini-1.tar.gz"
+    limitations: tuple[str, ...] = (
+        "It was trained on one machine of two cores, mostly on short everyday sentences. Tatoeba's "
+        "test is of the same collection as much of the training data: on other text, and in "
+        "languages with few pairs, it is weaker than that test says.",
+        "It knows little of word order and negation: sentences of the same words in another order "
+        "have nearly the same embedding.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -151,6 +151,8 @@ class Recipe:
                 *("--asset-path", publication.asset_path),
                 *("--languages", *LANGUAGES),
                 *("--dataset", *(f"{s.title} ({s.licence}, {s.url})" for s in SHIPPED)),
+                "--test-sets-excluded",
+                *("--limitation", *publication.limitations),
                 *("--pages", "tf-hub", "kaggle", "hugging-face"),
             ]
         )
