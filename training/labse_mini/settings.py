@@ -85,7 +85,7 @@ class Settings:
         seq_length: longest sentence in tokens.
         hidden_size: width.
         table: how the word embeddings are trained, without a layer on them.
-        num_layers: how many are then grown.
+        num_layers: how many are then grown; 0, since one gave nothing for its time: see README.md.
         layers: how they are trained with the table.
     """
 
@@ -94,6 +94,6 @@ class Settings:
     seq_length: int = 64
     hidden_size: int = 256
     table: FineTuningConfig = _TABLE
-    num_layers: int = 1
+    num_layers: int = 0
     layers: FineTuningConfig = _LAYERS
     publication: Publication = Publication()
