@@ -55,6 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--dataset", nargs="+", default=(), metavar="NAME", help="what it was trained on"
     )
+    parser.add_argument(
+        "--test-sets-excluded",
+        action="store_true",
+        help="say that no sentence of the benchmarks was trained on",
+    )
+    parser.add_argument(
+        "--limitation", nargs="+", default=(), metavar="TEXT", help="what it is not good for"
+    )
     parser.add_argument("--description", metavar="LINE", help="one line (default: of its facts)")
     parser.add_argument(
         "--change-log",
@@ -89,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         languages=tuple(flags.languages),
         asset_paths=tuple(flags.asset_path),
         datasets=tuple(flags.dataset),
+        test_sets_excluded=flags.test_sets_excluded,
+        limitations=tuple(flags.limitation),
         description=flags.description,
         change_log=flags.change_log and flags.change_log.read_text(encoding="utf-8"),
         repository=flags.repository,

@@ -11,10 +11,14 @@ import tensorflow_hub as hub
 
 import labse_tf
 from labse_tf.commands.main import main
+from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
 from labse_tf.evaluation.fingerprint import fingerprint
+from labse_tf.model_card.metrics import metrics, of_languages
 from labse_tf.models import NAME, named
 from labse_tf.release.saved_model import is_release, size_on_disk
+from labse_tf.tokenization.scripts import canonical_code
 from tests.running import call
+from training.labse_mini.sources import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "training" / "sample"
@@ -92,3 +96,11 @@ def test_evaluate_without_a_model_prints_the_card_s_figures(tmp_path, card):
     figures = {k: v for k, v in found["figures"].items() if not k.startswith("mean")}
     assert {name.split("/")[0] for name in figures} == {"deu", "swh", "tha"}
     assert figures == {name: tatoeba["figures"][name] for name in figures}
+
+
+@pytest.mark.parametrize("page", ["tf-hub.md", "hugging-face.md"])
+def test_the_pages_show_the_evaluation(page, card):
+    text = (ROOT / "labse_tf/models/cards" / page).read_text(encoding="utf-8")
+    assert metrics([of_languages(card, map(canonical_code, LANGUAGES))]) in text
+    for source in SHIPPED:
+        assert source.title in text and source.licence in text

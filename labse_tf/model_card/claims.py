@@ -33,6 +33,8 @@ class Claims:
             preprocessor.
         version: from 1 on.
         datasets: names of what it was trained on; none if that is not known.
+        test_sets_excluded: whether the sentences of the benchmarks were left out of the training.
+        limitations: what it is not good for, besides what its files and figures tell.
         description: one line; None for one that is made of the model's facts.
         change_log: Markdown without headings; None says that it is the first version.
         repository: on Hugging Face; None for PUBLISHER/NAME.
@@ -48,6 +50,8 @@ class Claims:
     asset_paths: tuple[str, ...]
     version: int = 1
     datasets: tuple[str, ...] = ()
+    test_sets_excluded: bool = False
+    limitations: tuple[str, ...] = ()
     description: str | None = None
     change_log: str | None = None
     repository: str | None = None
@@ -69,7 +73,7 @@ class Claims:
             _check(_LANGUAGE, "languages", code, "must be an ISO 639-1 or 639-3 code, as 'fr'")
         codes = tuple(dict.fromkeys(map(canonical_code, self.languages)))
         object.__setattr__(self, "languages", codes)
-        for field in ("datasets", "description"):
+        for field in ("datasets", "limitations", "description"):
             self._set_lines(field)
         self._check_change_log()
         if self.repository is None:

@@ -54,8 +54,11 @@ def of_model(
     if not claims.datasets:
         limits.append("The publisher names no training data.")
     limits.append(
-        "Whether the benchmarks' sentences were among what it was trained on was not checked."
+        "The publisher says that no sentence of the benchmarks was among what it was trained on."
+        if claims.test_sets_excluded
+        else "Whether the benchmarks' sentences were among what it was trained on was not checked."
     )
+    limits += map(escape, claims.limitations)
     if facts.weights_dtype != "float32":
         limits.append(f"Its weights were rounded to {facts.weights_dtype}.")
     return limits + (_of_computation(facts, evaluations) if saved_model else [])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ SMALL = dataclasses.replace(
     vocabulary=VocabularySettings(size=120),
     seq_length=16,
     hidden_size=16,
+    num_layers=1,
     table=dataclasses.replace(FULL.table, steps=2, batch_size=16, warmup_steps=0),
     layers=dataclasses.replace(FULL.layers, steps=2, batch_size=8, warmup_steps=0),
 )
@@ -73,9 +75,18 @@ def test_a_table_begins_the_same_every_time(workdir, corpora, monkeypatch):
     assert first.std() > 0.01
 
 
+def test_without_layers_the_table_is_released(workdir, corpora):
+    recipe = stages.Recipe(str(corpora), str(workdir), dataclasses.replace(SMALL, num_layers=0))
+    assert "layers" not in recipe.stages and "layers" in stages.Recipe("", "", SMALL).stages
+    recipe.stages["release"]()
+    assert labse_tf.load(workdir / "labse-mini").encoder.config.num_layers == 0
+    shutil.rmtree(workdir / "labse-mini")
+
+
 def test_the_release_is_in_int8(workdir, corpora, capsys):
     recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
     recipe.run("release")
+    assert labse_tf.load(workdir / "labse-mini").encoder.config.num_layers == 1
     assert "layers: finished before" in capsys.readouterr().out
     served = tf.saved_model.load(str(workdir / "labse-mini"))
     assert tf.int8 in {variable.dtype for variable in served.encoder.variables}

@@ -115,6 +115,7 @@ def split(model, tatoeba, tmp_path_factory):
             "--asset-path", *archives, "--change-log", folder / "changes.md",
             "--sentences", "Tom ```likes``` \"it\".", "the cat",
             "--repository", "else-one/small.model", "--description", "Small & *new*.",
+            "--test-sets-excluded", "--limitation", "Bad at *verse*.", "Bad at sums.",
         )  # fmt: skip
     assert said.splitlines() == [str(folder / "card" / name) for name in PAGES]
     pages = {name: (folder / "card" / name).read_text(encoding="utf-8") for name in PAGES}
@@ -220,9 +221,13 @@ def test_limitations(plain, split):
         assert f"accuracy: {lowest} {100 * figures[f'{lowest}/accuracy']:.1f}." in text
         assert "Failed when it was measured: tatoeba, rus: " in text
         assert "names no training data" not in text and "bfloat16" not in text
+        assert "trained on was not checked" in text and "publisher says that no" not in text
         text = headings(split.pages[name])["## Limitations"]
         assert "names no training data" in text and "rounded to bfloat16" in text
         assert ("computes in bfloat16" in text) == (name == MODEL_PAGE)
+        assert "publisher says that no sentence of the benchmarks" in text
+        assert r"Bad at \*verse\*." in text and "Bad at sums." in text
+        assert "was not checked" not in text
     assert "- All is *new*." in headings(split.pages[MODEL_PAGE])["## Change log"]
     assert split.pages[MODEL_PAGE].splitlines()[1] == r"Small &amp; \*new\*."
 

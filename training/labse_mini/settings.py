@@ -68,6 +68,13 @@ class Publication:
     publisher: str = "labse-tf"
     license: str = "apache-2.0"
     asset_path: str = "https://labse-tf.github.io/models/labse-mini-1.tar.gz"
+    limitations: tuple[str, ...] = (
+        "It was trained on one machine of two cores, mostly on short everyday sentences. Tatoeba's "
+        "test is of the same collection as much of the training data: on other text, and in "
+        "languages with few pairs, it is weaker than that test says.",
+        "It knows little of word order and negation: sentences of the same words in another order "
+        "have nearly the same embedding.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Settings:
         seq_length: longest sentence in tokens.
         hidden_size: width.
         table: how the word embeddings are trained, without a layer on them.
-        num_layers: how many are then grown.
+        num_layers: how many are then grown; 0, since one gave nothing for its time: see README.md.
         layers: how they are trained with the table.
     """
 
@@ -87,6 +94,6 @@ class Settings:
     seq_length: int = 64
     hidden_size: int = 256
     table: FineTuningConfig = _TABLE
-    num_layers: int = 1
+    num_layers: int = 0
     layers: FineTuningConfig = _LAYERS
     publication: Publication = Publication()

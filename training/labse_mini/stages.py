@@ -39,7 +39,7 @@ class Recipe:
             "data": self._data,
             "vocabulary": self._vocabulary,
             "table": self._table,
-            "layers": self._layers,
+            **({"layers": self._layers} if settings.num_layers else {}),
             "release": self._release,
             "evaluation": self._evaluation,
             "card": self._card,
@@ -116,7 +116,8 @@ class Recipe:
         model.save(self._output(stage))
 
     def _release(self) -> None:
-        labse_tf.load(self._output("layers")).save(self._output("release"), weights_dtype="int8")
+        trained = "layers" if self._settings.num_layers else "table"
+        labse_tf.load(self._output(trained)).save(self._output("release"), weights_dtype="int8")
 
     def _evaluation(self) -> None:
         """On all of eval/, once: settings are chosen on the development pairs."""
@@ -151,6 +152,8 @@ class Recipe:
                 *("--asset-path", publication.asset_path),
                 *("--languages", *LANGUAGES),
                 *("--dataset", *(f"{s.title} ({s.licence}, {s.url})" for s in SHIPPED)),
+                "--test-sets-excluded",
+                *("--limitation", *publication.limitations),
                 *("--pages", "tf-hub", "kaggle", "hugging-face"),
             ]
         )
