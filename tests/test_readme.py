@@ -178,7 +178,7 @@ def test_nothing_is_overlooked(tmp_path):
     "command, message",
     [
         ("python -m export.absent x", "No module named 'export.absent'"),
-        ("labse encode a --no-such-flag", "unrecognized arguments|required: --model"),
+        ("labse encode a --no-such-flag", "unrecognized arguments|required: --output"),
         ("python -m training.dual_encoder --pairs x --init release --workdir r --margin -1",
          r"`margin` \(=-1.0\) must be"),
         ("git status now", "cannot run this; nor is it in"),

@@ -8,8 +8,6 @@ from html import escape
 
 import numpy as np
 
-from labse_tf.evaluation.report.colours import SEQUENTIAL, luminance, mix
-
 LARGEST = 100  # sentences a side: more cannot be read
 _CELL, _MARGIN, _LETTER, _WIDEST = 34, 10, 7.5, 60  # pixels; _WIDEST in columns of a terminal
 
@@ -30,6 +28,9 @@ def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
             f"A heat map is of 1 to {LARGEST} sentences a side, not of {len(rows):,} and "
             f"{len(columns):,}."
         )
+    # Not above: what is beside it there imports TensorFlow, which takes seconds.
+    from labse_tf.evaluation.report.colours import SEQUENTIAL, luminance, mix
+
     left, top = (
         _MARGIN + _LETTER * min(max(map(_columns, texts)), _WIDEST) for texts in (rows, columns)
     )

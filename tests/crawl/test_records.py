@@ -8,6 +8,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from warcio import archiveiterator
 
 from labse_tf.crawl.steps.records import Record, Skipped, format_of, read_records
 from labse_tf.crawl.steps.warc import read_warc
@@ -33,7 +34,6 @@ def test_a_wet_file(compressed):
 
 
 def test_the_same_records_as_warcio():
-    archiveiterator = pytest.importorskip("warcio.archiveiterator")
     rng = random.Random(0)
     texts = ["".join(rng.choices("ab\r\n ü猫", k=rng.randrange(3000))) for _ in range(50)]
     data = b"".join(gzipped(wet(*texts)))

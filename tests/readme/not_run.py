@@ -50,6 +50,16 @@ NOT_RUN = (
         "tests/programs/test_programs.py", '"--init"', parsed=True,
     ),
     NotRun(
+        "python -m training.dual_encoder --init labse-mini ", "labse_tf.fine_tune is run",
+        "tests/programs/test_programs.py", '"--init"', parsed=True,
+    ),
+    NotRun(
+        "labse evaluate labse-mini ", "seconds", "tests/test_models.py", '"evaluate"', parsed=True
+    ),
+    NotRun(
+        "labse evaluate hebrew-mini ", "seconds", "tests/test_models.py", '"evaluate"', parsed=True
+    ),
+    NotRun(
         "python -m export.saved_model run half ", "an export takes seconds",
         "tests/programs/test_programs.py", '"--compute-dtype"', parsed=True,
     ),
@@ -81,6 +91,8 @@ RUN_ON_ITS_PAGE = (
     "python -m export.saved_model",
     "python -m export.verify",
     "labse crawl",
+    "labse evaluate",
+    "labse mine",
     "labse prune",
 )
 
