@@ -41,14 +41,14 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 
 # A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 --ignore tests/spark
+	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark
 
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark
 	$(BIN)/python -m pytest tests/spark --durations=10
 
 coverage: .venv/installed-test
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/spark --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/spark --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed-lint
 	$(BIN)/ruff check .
