@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from labse_tf.commands.flags import add_model_flag
+from labse_tf.commands.flags import add_embedding_flags, add_model_flag
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output, rows_kept
 from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
 from labse_tf.files.sentences import read_column, read_field
@@ -43,19 +43,7 @@ def add_encode(commands) -> None:
     parser.add_argument(
         "--resume", action="store_true", help=f"go on with the rows in OUTPUT{SUFFIX}"
     )
-    parser.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16 is twice as fast where the CPU has instructions for it (default: float32)",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=("tensorflow", "openvino"),
-        default="tensorflow",
-        help="openvino is faster on some CPUs (default: tensorflow)",
-    )
+    add_embedding_flags(parser)
     parser.set_defaults(run=_encode)
 
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 
-from labse_tf.commands.flags import MODEL_HELP
+from labse_tf.commands.flags import MODEL_HELP, add_embedding_flags
 from labse_tf.models import NAME
 
 REPORT = "evaluate report"
@@ -46,15 +46,7 @@ def add_evaluate(commands) -> None:
     )
     parser.add_argument("--split", help="of sts (default: test)")
     parser.add_argument("--folds", type=int, help="of senteval's cross-validations (default: 10)")
-    parser.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32",
-        help="(default: float32)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backend", choices=("tensorflow", "openvino"), default="tensorflow",
-        help="(default: tensorflow)",
-    )  # fmt: skip
+    add_embedding_flags(parser)
     parser.set_defaults(run=_evaluate)
 
     report = commands.add_parser(REPORT, help="a page, a table and a picture of results")

@@ -74,6 +74,24 @@ def add_model_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=NAME, help=f"{MODEL_HELP} (default: {NAME})")
 
 
+def add_embedding_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of how a command embeds."""
+    parser.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the model; bfloat16 is twice as fast where the CPU has instructions for it "
+        "(default: float32)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("tensorflow", "openvino"),
+        default="tensorflow",
+        help="openvino is faster on some CPUs (default: tensorflow)",
+    )
+
+
 def add_dtype_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a release's dtypes; `given_dtypes` reads them."""
     parser.add_argument(

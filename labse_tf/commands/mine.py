@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 
-from labse_tf.commands.flags import MODEL_HELP, add_flags, from_flags
+from labse_tf.commands.flags import MODEL_HELP, add_embedding_flags, add_flags, from_flags
 from labse_tf.files.lines import ERRORS
 from labse_tf.mining.options import MiningOptions
 from labse_tf.models import NAME
@@ -52,15 +52,7 @@ def add_mine(commands) -> None:
         "--model",
         help=f"{MODEL_HELP} (default: {NAME}, unless embeddings of both sides are given)",
     )
-    embedding.add_argument("--batch-tokens", type=int, help="the most tokens embedded at a time")
-    embedding.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32",
-        help="of the model (default: float32)",
-    )  # fmt: skip
-    embedding.add_argument(
-        "--backend", choices=("tensorflow", "openvino"), default="tensorflow",
-        help="(default: tensorflow)",
-    )  # fmt: skip
+    add_embedding_flags(embedding)
     add_flags(parser.add_argument_group("what is a pair, and which stay"), MiningOptions)
     parser.set_defaults(run=_mine)
 

@@ -3,6 +3,9 @@
 Each item is one Spark task, which Spark does again elsewhere if its Python worker, its executor or
 its machine is lost. A Python worker lives on for the next tasks and keeps its model. Files are the
 only thing that tasks share: the work folder must be the same path on every machine.
+
+Items and results are pickled, as Spark pickles the function itself: both ends are this application,
+and nothing that was downloaded or read from a file is ever unpickled.
 """
 
 from __future__ import annotations

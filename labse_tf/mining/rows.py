@@ -7,6 +7,8 @@ import os
 
 import numpy as np
 
+from labse_tf.search.eight_bits import to_eight_bits
+
 _SCALE_BYTES = 4
 
 
@@ -40,9 +42,8 @@ def stored_form(rows: np.ndarray, dtype: str) -> np.ndarray:
     """Rows as a file has them: float32 [rows, dim] to [rows, `stored_width`] of `dtype`."""
     if dtype != "int8":
         return rows.astype(dtype, copy=False)
-    scales = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-12).astype(np.float32) / 127
-    numbers = np.rint(rows / scales).astype(np.int8)
-    return np.concatenate([numbers, np.ascontiguousarray(scales).view(np.int8)], axis=1)
+    numbers, scales = to_eight_bits(rows)
+    return np.concatenate([numbers, scales[:, None].view(np.int8)], axis=1)
 
 
 def stored_width(dim: int, dtype: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_LARGEST = 127
+from labse_tf.search import eight_bits
 
 
 def row_dtype(dim: int) -> np.dtype:
@@ -13,19 +13,9 @@ def row_dtype(dim: int) -> np.dtype:
 
 
 def to_eight_bits(rows: np.ndarray) -> np.ndarray:
-    """Rounds rows to 8 bits: by half a scale at most, which is the largest number's 1/127.
-
-    Args:
-        rows: float32 or float16 [rows, dim], finite.
-
-    Returns:
-        `row_dtype(dim)` [rows].
-    """
-    rows = rows.astype(np.float32)
+    """As `labse_tf.search.eight_bits.to_eight_bits`, together: `row_dtype(dim)` [rows]."""
     result = np.empty(len(rows), row_dtype(rows.shape[1]))
-    largest = np.abs(rows).max(axis=1, initial=0)
-    result["scale"] = np.where(largest > 1e-30, largest / np.float32(_LARGEST), 1)
-    result["values"] = np.rint(rows / result["scale"][:, None])
+    result["values"], result["scale"] = eight_bits.to_eight_bits(rows)
     return result
 
 
