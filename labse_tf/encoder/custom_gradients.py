@@ -59,6 +59,21 @@ def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
     return tf.cast(tf.nn.bias_add(normal * scale, offset), dtype), gradient
 
 
+@tf.custom_gradient
+def rows_of_few(table: tf.Tensor, indices: tf.Tensor):
+    """Rows of a small table, float32 [rows, hidden], by int32 [n]: the gradient is a matmul.
+
+    TensorFlow's own gradient of a gather adds row by row. Looked up by a matmul too, rows would be
+    rounded to 11 bits where a GPU computes in TensorFloat-32.
+    """
+
+    def gradient(dy: tf.Tensor):
+        one_hots = tf.one_hot(indices, tf.shape(table)[0], dtype=dy.dtype)
+        return tf.matmul(one_hots, dy, transpose_a=True), None
+
+    return tf.gather(table, indices), gradient
+
+
 def dropout(x: tf.Tensor, rate: float, keys: tf.Tensor) -> tf.Tensor:
     """Dropout with one random byte per element: the rate is rounded to a multiple of 1/256.
 

@@ -161,13 +161,13 @@ class Embeddings(tf_keras.layers.Layer):
         return tf.reshape(x, [batch * width, hidden])
 
     def _unpadded_sum(self, word_ids, type_ids, unpadding):
-        """[tokens, hidden]; positions and types by a matmul with one-hots: its gradient is fast."""
-        width = tf.shape(word_ids)[1]
+        """[tokens, hidden]; a position and a type are one row of a table of all their sums."""
+        width, types = tf.shape(word_ids)[1], self.type.shape[0]
         word_ids, type_ids = (unpadding.unpad(tf.reshape(x, [-1])) for x in (word_ids, type_ids))
-        columns = unpadding.positions % width
-        one_hots = [tf.one_hot(columns, width), tf.one_hot(type_ids, self.type.shape[0])]
-        tables = tf.concat([self.position[:width], self.type], axis=0)
-        return self.words(word_ids) + tf.matmul(tf.concat(one_hots, axis=1), tables)
+        sums = self.position[:width, tf.newaxis] + self.type[tf.newaxis]
+        sums = tf.reshape(sums, [width * types, self._config.hidden_size])
+        indices = unpadding.positions % width * types + type_ids
+        return self.words(word_ids) + custom.rows_of_few(sums, indices)
 
 
 def scales_of_a_row(hidden_size: int) -> int:

@@ -9,6 +9,7 @@ nearer source is searched again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -72,8 +73,9 @@ def nearest_both_ways(
         columns = forward.rounding.candidates(part)
         for start, tensor, by_blocks in _parts(columns, forward.kept):
             kept = tf.constant(min(forward.kept, tensor.shape[0]))
+            tile = _tile(tensor.dtype, by_blocks)
             for row, some in _tiles(sources, backward.rounding):
-                found, places, maxima = _tile(some, tensor, kept, by_blocks)
+                found, places, maxima = tile(some, tensor, kept)
                 forward.add(row, found.numpy(), places.numpy() + (first + start))
                 backward.add(row, maxima)
                 progress(min(SOURCES, len(sources) - row) * tensor.shape[0])
@@ -100,11 +102,18 @@ def _tiles(sources: np.ndarray, rounding: Rounding) -> Iterator[tuple[int, tf.Te
         yield start, tf.concat([rows, tf.repeat(rows[-1:], missing, axis=0)], axis=0)
 
 
-@tf.function(autograph=False, reduce_retracing=True)
-def _tile(sources: tf.Tensor, targets: tf.Tensor, kept: tf.Tensor, by_blocks: bool):
-    """The best of each row, scores and columns, and for each column the maxima of its blocks."""
-    scores = tf.matmul(sources, targets, transpose_b=True)
-    return *(top_by_two_levels if by_blocks else top)(scores, kept), row_block_maxima(scores)
+@functools.cache
+def _tile(dtype: tf.DType, by_blocks: bool) -> tf.types.experimental.PolymorphicFunction:
+    """Traced once, for all shapes."""
+    rows = tf.TensorSpec([None, None], dtype)
+
+    @tf.function(autograph=False, input_signature=[rows, rows, tf.TensorSpec([], tf.int32)])
+    def tile(sources: tf.Tensor, targets: tf.Tensor, kept: tf.Tensor):
+        """The best of each row, scores and columns, and for each column the maxima of its blocks."""
+        scores = tf.matmul(sources, targets, transpose_b=True)
+        return *(top_by_two_levels if by_blocks else top)(scores, kept), row_block_maxima(scores)
+
+    return tile
 
 
 class _Forward:

@@ -87,10 +87,10 @@ def assign(rows: np.ndarray, centroids: np.ndarray, count: int) -> np.ndarray:
     """
     count = min(count, len(centroids))
     result = np.empty([len(rows), count], np.int32)
-    lists = tf.constant(centroids, tf.float32)
+    lists, kept = tf.constant(centroids, tf.float32), tf.constant(count)
     for start in range(0, len(rows), _READ):
         part = np.asarray(rows[start : start + _READ], np.float32)
-        result[start : start + _READ] = _nearest_lists(part, lists, count)
+        result[start : start + _READ] = _nearest_lists(part, lists, kept)
     return result
 
 
@@ -155,7 +155,7 @@ def _merge_part(
 
 
 @tf.function(autograph=False, reduce_retracing=True)
-def _nearest_lists(rows: tf.Tensor, centroids: tf.Tensor, count: int) -> tf.Tensor:
+def _nearest_lists(rows: tf.Tensor, centroids: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.math.top_k(tf.matmul(rows, centroids, transpose_b=True), count).indices
 
 

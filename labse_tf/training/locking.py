@@ -26,7 +26,7 @@ def locked(workdir: str | os.PathLike, chief: bool = True, works: str = "trains"
         works: what such a process does there, for the message.
 
     Raises:
-        OSError: another process has the lock.
+        BlockingIOError: another process has the lock.
     """
     if not chief:
         yield
@@ -52,7 +52,7 @@ def _lock(descriptor: int, workdir: str | os.PathLike, works: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OSError(
+        raise BlockingIOError(
             f"Another process {works} in {os.fspath(workdir)!r}. Wait for its end, or choose "
             "another working directory."
         ) from error

@@ -5,7 +5,7 @@ In DIR/data are then
 - sentences/, dictionaries/, others/: pairs to train on, a file a language and, in others/, a file
   a language of the pairs without English; with counts.json each;
 - development/everyday/ and development/other/: pairs that nothing is trained on, `<code>-eng.tsv`;
-- excluded.txt: the test sentences that no training pair holds, on either side.
+- excluded.txt: the test sentences, and others held out, that no training pair holds, on either side.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import collections
 import glob
 import gzip
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 
@@ -29,7 +30,9 @@ _SHORTEST_OF_SENTEVAL = 3  # words; its phrases of one or two are no sentences
 Row = tuple[str, str, str]
 
 
-def prepare(data: str, output: str, settings: DataSettings) -> None:
+def prepare(
+    data: str, output: str, settings: DataSettings, held_out_sentences: Iterable[str] = ()
+) -> None:
     """Writes the stage's directory, whole or not at all.
 
     Args:
@@ -37,6 +40,7 @@ def prepare(data: str, output: str, settings: DataSettings) -> None:
             sentence, source) and eval/.
         output: the directory to write.
         settings: how much of what.
+        held_out_sentences: that no pair may hold, beside those of the tests.
 
     Raises:
         FileNotFoundError: `data` has no such files.
@@ -45,7 +49,8 @@ def prepare(data: str, output: str, settings: DataSettings) -> None:
     if not glob.glob(os.path.join(data, "train", "*.tsv.gz")):
         raise FileNotFoundError(f"{data!r} has no train/*.tsv.gz to train on.")
     with atomic_directory(output) as folder:
-        _write_lines(os.path.join(folder, "excluded.txt"), test_sentences(data))
+        excluded = itertools.chain(test_sentences(data), map(cleaned, held_out_sentences))
+        _write_lines(os.path.join(folder, "excluded.txt"), excluded)
         keys = set(leakage_keys(_read_text(os.path.join(folder, "excluded.txt"))))
         raw = os.path.join(folder, "raw")
         for kind in KINDS:

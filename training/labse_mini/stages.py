@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tf_keras
 
@@ -31,10 +31,12 @@ class Recipe:
         data: the directory of the corpora, see `training.labse_mini.data`.
         workdir: the directory to work in.
         settings: of all stages.
+        held_out: sentences that no pair to train on may hold, beside those of the tests.
     """
 
-    def __init__(self, data: str, workdir: str, settings: Settings):
+    def __init__(self, data: str, workdir: str, settings: Settings, held_out: Sequence[str] = ()):
         self._source, self._workdir, self._settings = data, workdir, settings
+        self._held_out = held_out
         self.stages: dict[str, Callable[[], None]] = {
             "data": self._data,
             "vocabulary": self._vocabulary,
@@ -66,7 +68,7 @@ class Recipe:
         return os.path.join(self._workdir, names.get(stage, stage))
 
     def _data(self) -> None:
-        prepare(self._source, self._output("data"), self._settings.data)
+        prepare(self._source, self._output("data"), self._settings.data, self._held_out)
 
     def _vocabulary(self) -> None:
         settings = self._settings.vocabulary

@@ -1,0 +1,1 @@
+"""Translation models trained on mined pairs: python -m training.experiments.translation --help"""
