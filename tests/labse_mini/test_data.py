@@ -6,7 +6,7 @@ import pytest
 
 from labse_tf.data.pair_files import read_columns
 from labse_tf.preparation.filters import leakage_keys
-from tests.labse_mini.conftest import write
+from tests.corpora import write
 from training.labse_mini.data import prepare
 from training.labse_mini.settings import DataSettings
 from training.labse_mini.sources import COPYLEFT, SHIPPED, is_shipped

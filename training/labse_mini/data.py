@@ -5,7 +5,7 @@ In DIR/data are then
 - sentences/, dictionaries/, others/: pairs to train on, a file a language and, in others/, a file
   a language of the pairs without English; with counts.json each;
 - development/everyday/ and development/other/: pairs that nothing is trained on, `<code>-eng.tsv`;
-- excluded.txt: the test sentences, and others held out, that no training pair holds, on either side.
+- excluded.txt: the test sentences, and others held out: no training pair holds one.
 """
 
 from __future__ import annotations
