@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-readme test-spark test-gpu coverage lint bench setup clean
+.PHONY: demo test test-readme test-spark test-gpu coverage lint bench bench-gpu setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -76,6 +76,9 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.soak
 	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md
+
+bench-gpu: .venv/installed-test
+	$(BIN)/python -m tests.benchmark.gpu
 
 setup: .venv/installed .venv/installed-vocabulary .venv/installed-test .venv/installed-lint
 
