@@ -1,11 +1,10 @@
 """Mining: exact search both ways against faiss, inverted lists against exact search, a million.
 
-On embeddings of the sample's sentences by the model of `make demo`. Each search runs in a process
-of its own, on the same threads and the same files, in turn.
+On embeddings of the sample's sentences by labse-mini. Each search runs in a process of its own, on
+the same threads and the same files, in turn.
 """
 
 import argparse
-import gzip
 import json
 import os
 import resource
@@ -18,8 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from labse_tf.models import NAME
+from tests.benchmark.sample import joined_pairs, sample_pairs
+
 ROOT = Path(__file__).parents[2]
-SAMPLE = sorted((ROOT / "training" / "sample").glob("*.train.tsv.gz"))
 ROWS, K, THREADS, ROUNDS = 100_000, 4, 2, 3
 MILLION = 1_000_000
 SYSTEMS = {
@@ -34,7 +35,7 @@ LISTS = ((316, 8, 4), (316, 4, 4), (512, 8, 4), (1024, 8, 4))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help="exact, lists, million")
-    parser.add_argument("--model", default=str(ROOT / "build" / "demo" / "model"))
+    parser.add_argument("--model", default=NAME)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mining")
     parser.add_argument("--rows", type=int, default=ROWS, help="sentences a side")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -52,24 +53,12 @@ def main() -> None:
         {"exact": _exact, "lists": _lists, "million": _million}[part](flags)
 
 
-def _pairs() -> list[list[str]]:
-    """Pairs of the sample, shuffled, each side once."""
-    pairs: dict[str, str] = {}
-    for path in SAMPLE:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                source, target = line.rstrip("\n").split("\t")[:2]
-                pairs.setdefault(target, source)
-    both = list({source: [source, target] for target, source in pairs.items()}.values())
-    return [both[i] for i in np.random.default_rng(0).permutation(len(both))]
-
-
 def _prepare(flags) -> None:
     """sources.npy and targets.npy; of 30% of them the partner is missing, as in a crawl."""
     import labse_tf
 
     model = labse_tf.load(flags.model)
-    pairs = _pairs()
+    pairs = sample_pairs()
     shared = min(int(flags.rows * 0.7), len(pairs) - 2)
     rest = min(flags.rows - shared, (len(pairs) - shared) // 2)
     columns = (
@@ -199,13 +188,11 @@ def _lists(flags) -> None:
 
 def _million(flags) -> None:
     """`labse mine` on sentences that are two of the sample's one after the other."""
-    pairs, rng = _pairs(), np.random.default_rng(1)
-    drawn = np.unique(rng.integers(len(pairs), size=[2 * flags.million, 2]), axis=0)
-    drawn = rng.permutation(drawn)[: flags.million]
-    order = rng.permutation(flags.million)
-    for name, side, of in (("a", 0, drawn), ("b", 1, drawn[order])):
+    pairs = joined_pairs(sample_pairs(), flags.million)
+    order = np.random.default_rng(2).permutation(flags.million)
+    for name, texts in (("a", (a for a, _ in pairs)), ("b", (pairs[i][1] for i in order))):
         with open(flags.folder / f"{name}.txt", "w", encoding="utf-8") as file:
-            file.writelines(f"{pairs[i][side]} {pairs[j][side]}\n" for i, j in of.tolist())
+            file.writelines(f"{text}\n" for text in texts)
     places = np.argsort(order) + 1
     with open(flags.folder / "gold.tsv", "w", encoding="utf-8") as file:
         file.writelines(f"{i}\t{j}\n" for i, j in enumerate(places.tolist(), start=1))
