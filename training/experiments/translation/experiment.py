@@ -19,9 +19,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import sacrebleu
-import tensorflow as tf
-
 import labse_tf
 from labse_tf.evaluation.results import write_json
 from labse_tf.files.atomic import atomic_directory
@@ -30,12 +27,12 @@ from labse_tf.training.locking import locked
 from labse_tf.training.run_directory import RUN_FILE, compare_with_run
 from training.experiments.translation import corpus, ways
 from training.experiments.translation.report import write_report
+from training.experiments.translation.scoring import device_name, translate_and_score
 from training.experiments.translation.settings import Options, TranslationConfig
 from training.experiments.translation.transformer import Translator
 from training.labse_mini.settings import Settings
 from training.labse_mini.stages import Recipe
 
-_RESAMPLINGS = 1000  # of the test, for the spread of a score
 _ROUND = 4  # decimals in all.json's curve
 
 
@@ -198,26 +195,10 @@ class Experiment:
         of = self._path("corpora", language)
         translator = Translator(os.path.join(of, "pieces.model"), self._config, self._options.seed)
         begin = time.monotonic()
-        pairs = corpus.read_pairs(self._path("mined", language, f"{name}.tsv"))
-        translator.train(pairs, folder)
+        translator.train(corpus.read_pairs(self._path("mined", language, f"{name}.tsv")), folder)
         test = corpus.read_pairs(os.path.join(of, "test.tsv"))
-        scores: dict[str, Any] = {}
-        for direction, own, tag, tokenize in (
-            ("to English", 0, corpus.TO_ENGLISH, "13a"),
-            ("from English", 1, corpus.TO_LANGUAGE, "zh" if language == "cmn" else "13a"),
-        ):
-            hypotheses = translator.translate([pair[own] for pair in test], tag)
-            references = [pair[1 - own] for pair in test]
-            path = os.path.join(folder, f"{direction.replace(' ', '-')}.txt")
-            with open(path, "w", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in hypotheses)
-            scores[direction] = score(hypotheses, references, tokenize)
-            say(f"{direction}: {scores[direction]}")
-        gpus = tf.config.list_physical_devices("GPU")
-        device = (
-            tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "CPU"
-        )
-        scores |= {"seconds": time.monotonic() - begin, "device": device}
+        scores: dict[str, Any] = translate_and_score(translator, test, language, folder)
+        scores |= {"seconds": time.monotonic() - begin, "device": device_name()}
         write_json(scores, os.path.join(folder, "scores.json"))
 
     def _report(self) -> None:
@@ -251,22 +232,3 @@ class Experiment:
 
     def _path(self, *parts: str) -> str:
         return os.path.join(self._workdir, *parts)
-
-
-def score(hypotheses: list[str], references: list[str], tokenize: str) -> dict[str, float | str]:
-    """BLEU with half of its 95% interval over resampled tests, and chrF, by sacrebleu.
-
-    Args:
-        hypotheses: translations.
-        references: one of each.
-        tokenize: sacrebleu's name of BLEU's tokenisation.
-    """
-    bleu = sacrebleu.BLEU(tokenize=tokenize)
-    found = bleu.corpus_score(hypotheses, [references], n_bootstrap=_RESAMPLINGS)
-    chrf = sacrebleu.CHRF().corpus_score(hypotheses, [references])
-    return {
-        "bleu": found.score,
-        "interval": found._ci,
-        "chrf": chrf.score,
-        "signature": str(bleu.get_signature()),
-    }

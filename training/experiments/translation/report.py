@@ -9,9 +9,10 @@ from typing import Any
 
 from labse_tf.evaluation.report.colours import CURVES
 from labse_tf.files.atomic import atomic_directory
+from training.experiments.translation.scoring import FROM, TO
 from training.experiments.translation.ways import MARGIN, TRUE
 
-_DIRECTIONS = ("to English", "from English")
+_DIRECTIONS = (TO, FROM)
 
 
 def write_report(results: Mapping[str, Any], folder: str) -> str:
