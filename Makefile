@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-spark coverage lint bench setup clean
+.PHONY: demo test test-spark notebooks coverage lint bench setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -46,6 +46,10 @@ test: .venv/installed-test
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark
 	$(BIN)/python -m pytest tests/spark --durations=10
+
+# Those of colab/, which also keep what they print: python -m tests.notebooks NAME --write
+notebooks: .venv/installed-notebooks
+	$(BIN)/python -m tests.notebooks
 
 coverage: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/spark --cov --cov-report=term-missing:skip-covered
