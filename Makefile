@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-readme test-spark test-gpu coverage lint bench bench-gpu setup clean
+.PHONY: demo test test-readme test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -55,6 +55,10 @@ test-spark: .venv/installed-test .venv/installed-spark
 # Skipped where TensorFlow finds no GPU; `pip install 'tensorflow[and-cuda]~=2.20.0'` brings CUDA.
 test-gpu: .venv/installed-test
 	$(BIN)/python -m pytest tests/test_gpu.py --durations=10
+
+# Those of colab/, which also keep what they print: python -m tests.notebooks NAME --write
+notebooks: .venv/installed-notebooks
+	$(BIN)/python -m tests.notebooks
 
 coverage: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/spark --cov --cov-report=term-missing:skip-covered

@@ -28,6 +28,8 @@ NOT_RUN = (
     NotRun("make demo", "minutes", ".ci/run", "make demo"),
     NotRun("make test", "runs this", ".ci/run", "make test"),
     NotRun("make lint", "runs other tools", ".ci/run", "make lint"),
+    NotRun("make notebooks", "minutes", ".ci/run", "make notebooks"),
+    NotRun("python -m tests.notebooks", "minutes", "Makefile", "-m tests.notebooks"),
     NotRun("make coverage", "runs this", "Makefile", "coverage: "),
     NotRun("make bench", "takes long", "Makefile", "bench: "),
     NotRun("python -m tests.benchmark", "minutes each", "Makefile", "-m tests.benchmark.speed"),
