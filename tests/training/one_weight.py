@@ -15,7 +15,7 @@ from labse_tf.optimizers.gradients import sum_over_replicas
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.data_files import DataFiles
-from labse_tf.training.loop import train
+from labse_tf.training.loop import compile_task, train
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import settings_of
 
@@ -104,7 +104,7 @@ def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(
             optimizer = AdamW(config.schedule(stage), config.weight_decay, config.ema_decay)
             optimizer.build(encoder.trainable_weights)
             task = Task(encoder, figures or {})
-            task.compile(optimizer)
+            compile_task(task, optimizer, config)
             directory = stage.directory(workdir)
             state = TrainingState(directory, model, optimizer, settings, config.keep_checkpoints)
             train(
