@@ -66,9 +66,10 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(logs.get(name, 0)):
                 what = name.replace("_", " ").replace("gradient norm", "norm of the gradient")
-                ids = f"; the token ids of the step {self._write(step)}"
                 if several:
                     ids = ". Started again with `steps_per_execution` 1, the run finds the step"
+                else:
+                    ids = f"; the token ids of the step {self._write(step)}"
                 raise FloatingPointError(
                     f"The {what} of {which} is {logs[name]}. The last good checkpoint is "
                     f"{self._state.newest()}{ids}. Lower the learning rate or look at the data of "

@@ -47,6 +47,7 @@ def test_a_step_that_is_not_finite(vocab_file, tmp_path):
     with pytest.raises(FloatingPointError, match="The loss of one of steps 5 to 8 is nan") as error:
         one_weight.run(tmp_path, vocab_file, FOUR, figures={6: {"loss": math.nan}})
     assert f"{tmp_path}/checkpoints/ckpt-4. Started again with" in str(error.value)
+    assert not list(tmp_path.glob("*.npz"))
     with pytest.raises(FloatingPointError, match="The loss of step 6 is nan"):
         one_weight.run(tmp_path, vocab_file, figures={6: {"loss": math.nan}})
     assert (tmp_path / "not-finite-step-6.npz").exists()
