@@ -9,10 +9,8 @@ import tf_keras
 
 from labse_tf.data.pair_files import read_columns
 from labse_tf.training.fine_tuning import fine_tune
-from labse_tf.training.preemption import Preempted
 from tests.training.logs import read_logs
-from tests.training.runs import CONFIG, assert_same, checkpoints
-from tests.training.signals import terminate_in_step
+from tests.training.runs import CONFIG, assert_same, checkpoints, weights
 
 
 class Steps(tf_keras.callbacks.Callback):
@@ -44,25 +42,18 @@ def test_a_list(finished, new_model, pairs, tmp_path, capfd):
         fine_tune(new_model(), rows[1:], CONFIG, tmp_path, held_out=rows)
 
 
-def test_a_dataset_that_is_interrupted(finished, new_model, pairs, tmp_path, capfd):
-    columns = tuple(map(tf.constant, zip(*read_columns(pairs))))
-    dataset = tf.data.Dataset.from_tensor_slices(columns)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Preempted):
-        terminate_in_step(patch, 6)
-        fine_tune(new_model(), dataset, CONFIG, tmp_path, verbose=2)
-    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
-        "2/12", "4/12", "6/12"
-    ]  # fmt: skip
-    assert_same(fine_tune(new_model(), dataset, CONFIG, tmp_path), finished[1], atol=1e-6)
-
-
-def test_a_callback_that_ends_the_run(new_model, pairs, tmp_path):
+def test_a_dataset_and_a_callback_that_ends_the_run(new_model, pairs, tmp_path):
     """In the step in which it says so, which is saved as the last one."""
-    model = fine_tune(new_model(0), pairs, CONFIG, tmp_path, callbacks=[callback := Steps(3)])
+    rows = list(read_columns(pairs))
+    dataset = tf.data.Dataset.from_tensor_slices(tuple(map(tf.constant, zip(*rows))))
+    model = fine_tune(new_model(0), dataset, CONFIG, tmp_path, callbacks=[callback := Steps(3)])
     assert [step for step, _ in callback.steps] == [1, 2, 3]
     assert checkpoints(tmp_path) == [0, 3]
-    assert_same(fine_tune(new_model(0), pairs, CONFIG, tmp_path, callbacks=[callback]), model)
-    assert len(callback.steps) == 3
+    assert_same(fine_tune(new_model(0), rows, CONFIG, tmp_path), model)  # read back
+    assert max(abs(a - b).max() for a, b in zip(weights(model), weights(new_model(0)))) > 0.005
+    other = dataset.map(lambda source, target: (target, source))
+    with pytest.raises(ValueError, match="Dataset of 100 pairs' has another content"):
+        fine_tune(new_model(0), other, CONFIG, tmp_path)
 
 
 def test_what_is_refused_before_anything_is_done(new_model, pairs, tmp_path):
