@@ -65,6 +65,7 @@ class DualEncoder(tf_keras.Model):
         self._means = [
             tf_keras.metrics.Mean(name=n) for n in ("loss", "negatives", "gradient_norm")
         ]
+        self.distribute_reduction_method = "first"  # what is logged is the same on all replicas
         self.built = True  # the weights are there: nothing to build when it is loaded
 
     @property

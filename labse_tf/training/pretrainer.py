@@ -48,6 +48,7 @@ class Pretrainer(tf_keras.Model):
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     ):
         super().__init__(name="pretrainer")
+        self.distribute_reduction_method = "first"  # what is logged is the same on all replicas
         self.encoder = encoder
         policy = encoder.dtype_policy.name
         self.head = head or MaskedLanguageHead(encoder.config, policy, seed)
