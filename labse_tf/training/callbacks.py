@@ -173,7 +173,7 @@ class Reports(tf_keras.callbacks.Callback):
     """Progress for stdout and TensorBoard.
 
     The figures are means since the last report. The rows per second leave out what happens between
-    steps, and the first step, which traces the graph.
+    steps, and the first execution, which traces the graph: a report of that alone has none.
 
     Args:
         state: of the stage; writes the logs.
@@ -212,12 +212,12 @@ class Reports(tf_keras.callbacks.Callback):
             self._steps += batch + 1 - self._done
         self._done = batch + 1
         report = step % self._config.report_every == 0 or step == self._last
+        values = dict(logs)
         if self._steps:
-            values = {**logs, self._rate: self._steps * self._config.batch_size / self._seconds}
-            self._state.output.step(step, values, report)
-        if report and self._steps:
+            values[self._rate] = self._steps * self._config.batch_size / self._seconds
+        self._state.output.step(step, values, report)
+        if report:
             rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
             self._state.log(step, {**values, "learning_rate": float(rate), **self._figures})
-        if report:
             self.model.reset_metrics()
             self._seconds, self._steps = 0.0, 0
