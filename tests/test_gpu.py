@@ -118,7 +118,9 @@ def test_a_step_compiled_by_xla(chunk_size, tensor_float_32):
         np.testing.assert_allclose(b, a, atol=1e-3)
 
 
-@pytest.mark.parametrize(("precision", "lowest"), [("float32", 0.99999), ("bfloat16", 0.999)])
+@pytest.mark.parametrize(
+    ("precision", "lowest"), [("float32", 0.99999), ("bfloat16", 0.999), ("float16", 0.9999)]
+)
 def test_encode(precision, lowest, vocab_file, vocab_size):
     """With TensorFloat-32, as a user has it."""
     found = []
@@ -139,14 +141,14 @@ def test_a_release_of_the_gpu_is_read_on_the_cpu(vocab_file, vocab_size, tmp_pat
 
 
 def test_fine_tuning(vocab_file, vocab_size, tmp_path):
-    """The whole of `fine_tune`, in both precisions: the loss falls."""
+    """The whole of `fine_tune`, in every precision: the loss falls."""
     pairs = tmp_path / "de-en.tsv"
     lines = [f"{a} {i}\t{b} {i}" for i in range(40) for a, b in itertools.pairwise(SENTENCES)]
     pairs.write_text("\n".join(line for line in lines if line.strip()) + "\n", encoding="utf-8")
     config = FineTuningConfig(
         steps=30, batch_size=32, learning_rate=3e-3, warmup_steps=2, scale=10.0, report_every=10
     )
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16", "float16"):
         model = make_model(vocab_file, vocab_size)
         before = model.encode(SENTENCES)
         config = dataclasses.replace(config, precision=precision)

@@ -96,7 +96,7 @@ def _sentences(flags: argparse.Namespace) -> Iterator[str]:
 
 
 def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
-    from tqdm import tqdm
+    from labse_tf.progress_bars import progress_bar
 
     sentences = _sentences(flags)
     first = list(itertools.islice(sentences, 1))
@@ -112,7 +112,7 @@ def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
         sentences = itertools.chain(first, sentences)
         if file.rows:
             _pass_over(file, sentences, client)
-        with tqdm(initial=file.rows, unit=" sentences", unit_scale=True, disable=None) as bar:
+        with progress_bar(initial=file.rows, unit=" sentences", unit_scale=True) as bar:
             for rows in client.stream(sentences):
                 file.append(rows)
                 bar.update(len(rows))

@@ -58,11 +58,12 @@ def _encode(flags: argparse.Namespace) -> None:
             raise ValueError(f"{path!r}: say with {which} where its sentences are.")
     check_output(flags.output, flags.resume)
     import labse_tf
+    from labse_tf.progress_bars import is_watched
 
     model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
     options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
     total = None
-    if sys.stderr.isatty() and all(map(os.path.isfile, flags.files)):  # a pipe is read once
+    if is_watched(sys.stderr) and all(map(os.path.isfile, flags.files)):  # a pipe is read once
         total = sum(map(count_lines, flags.files))
     try:
         embeddings = model.encode(

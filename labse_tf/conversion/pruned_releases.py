@@ -9,14 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
-
 from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
 from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
+from labse_tf.progress_bars import progress_bar
 from labse_tf.release.saved_model import size_on_disk
 from labse_tf.tokenization.scripts import scripts_of
 
@@ -128,8 +127,8 @@ def _readable_twice(corpus: Sequence[str | os.PathLike]) -> Iterator[list[tuple[
 def _sentences(
     files: Sequence[tuple[str, str]], what: str, total: int | None = None
 ) -> Iterator[str]:
-    """The sentences of all files, with a progress bar if stderr is a terminal."""
-    with tqdm(desc=what, total=total, unit=" sentences", disable=None) as bar:
+    """The sentences of all files, with a progress bar for who watches."""
+    with progress_bar(desc=what, total=total, unit=" sentences") as bar:
         for path, file in files:
             try:
                 for sentence in read_sentences(file):

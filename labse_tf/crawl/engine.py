@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from tqdm import tqdm
+from labse_tf.progress_bars import progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class LocalEngine:
 
     def __init__(self, threads: int = 0, show_progress: bool | None = None):
         self.threads = threads
-        self._hidden = None if show_progress is None else not show_progress
+        self._show_progress = show_progress
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -51,7 +51,7 @@ class LocalEngine:
     def map(self, function: Callable, items: Sequence[Any], what: str) -> list[Any]:
         """See `Engine`."""
         set_threads(self.threads)
-        with tqdm(items, desc=what, disable=self._hidden, leave=False) as bar:
+        with progress_bar(items, show=self._show_progress, desc=what, leave=False) as bar:
             return [function(item) for item in bar]
 
 

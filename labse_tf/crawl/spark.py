@@ -20,9 +20,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from labse_tf.crawl.engine import set_threads
+from labse_tf.progress_bars import ProgressBar, progress_bar
 
 _LOCAL_CLUSTER = re.compile(r"local-cluster\[\s*\d+\s*,\s*(\d+)\s*,\s*\d+\s*\]")
 _STANDALONE = re.compile(r"spark://(.+)")
@@ -78,7 +77,7 @@ class SparkEngine:
             builder = builder.master(master)
         for key, value in {**_DEFAULTS, **_of_this_machine(master or ""), **conf}.items():
             builder = builder.config(key, value)
-        self._hidden = None if show_progress is None else not show_progress
+        self._show_progress = show_progress
         try:
             self._session = builder.getOrCreate()
         except Exception as error:
@@ -110,7 +109,9 @@ class SparkEngine:
         work = _Work(function, [pickle.dumps(item) for item in items], self.threads)
         tasks = self._session.range(0, len(items), 1, len(items))  # a row, a partition, a task
         results = tasks.mapInArrow(work, "number long, result binary")
-        with tqdm(total=len(items), desc=what, disable=self._hidden, leave=False) as bar:
+        with progress_bar(
+            total=len(items), show=self._show_progress, desc=what, leave=False
+        ) as bar:
             try:
                 rows = self._collect(results, what, bar)
             except Exception as error:
@@ -124,7 +125,7 @@ class SparkEngine:
                 raise error
         return found
 
-    def _collect(self, results, what: str, bar: tqdm) -> list[tuple[int, bytes]]:
+    def _collect(self, results, what: str, bar: ProgressBar) -> list[tuple[int, bytes]]:
         """All rows; meanwhile the bar shows how many tasks are done."""
         done = threading.Event()
         context = self._session.sparkContext
@@ -229,7 +230,7 @@ def _of_this_machine(master: str) -> dict[str, str]:
     return conf
 
 
-def _watch(context, group: str, bar: tqdm, done: threading.Event) -> None:
+def _watch(context, group: str, bar: ProgressBar, done: threading.Event) -> None:
     tracker = context.statusTracker()
     while not done.wait(_POLL_S):
         finished = 0

@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from labse_tf.data.gzip_files import check_gzip_end
 from labse_tf.data.regular_files import why_no_file
+from labse_tf.data.samples import count_and_sample
 from labse_tf.files.lines import read_blocks, without_mark
 
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
@@ -119,12 +120,7 @@ def scan_pairs(
     Raises:
         ValueError: as `read_columns`, or TensorFlow could not read the file.
     """
-    count, step, sample = 0, 1, []
-    for block in _read_blocks(path, hard_negatives):
-        sample += block[-count % step :: step]
-        count += len(block)
-        while len(sample) > 2 * sample_size:
-            sample, step = sample[::2], 2 * step
+    count, sample = count_and_sample(_read_blocks(path, hard_negatives), sample_size)
     check_gzip_end(path)
     return count, sample
 
@@ -163,7 +159,7 @@ def _read_tsv(path: str, compression: str, hard_negatives: int) -> Iterator[list
                     f"{len(columns)}: {line[:80]!r}. Correct or remove the line."
                 )
             if not all(map(str.strip, columns[:least])):
-                raise ValueError(f"{path}:{number}: {_empty_side(columns[:least])}")
+                raise ValueError(f"{path}:{number}: {empty_side(columns[:least])}")
             pairs.append(tuple(columns[:least]))
         yield pairs
 
@@ -174,7 +170,8 @@ def _columns(hard_negatives: int) -> str:
     return f"{2 + hard_negatives} columns (source TAB target TAB {hard_negatives} hard negatives)"
 
 
-def _empty_side(texts: Sequence[str]) -> str:
+def empty_side(texts: Sequence[str]) -> str:
+    """What is wrong with a pair of which a text is empty, or white space alone."""
     empty = next(i for i, text in enumerate(texts) if not text.strip())
     side = ("source", "target")[empty] if empty < 2 else "hard negative"
     return f"the {side} is empty: {tuple(texts)!r:.80}. A pair needs all of them; remove it."
@@ -205,7 +202,7 @@ def _read_tfrecord(
                 )
             )
             if not all(map(str.strip, pairs[-1])):
-                raise ValueError(f"{path}: record {number}: {_empty_side(pairs[-1])}")
+                raise ValueError(f"{path}: record {number}: {empty_side(pairs[-1])}")
         yield pairs
 
 

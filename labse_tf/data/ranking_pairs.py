@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from labse_tf.data.cut_sentences import CUT_PAIRS, CUT_SENTENCES, warn_of_cut_sentences
 from labse_tf.data.pair_files import common_format, group_shards, scan_pairs
+from labse_tf.data.pair_rows import PairRows, Pairs, as_rows
 from labse_tf.data.pipeline import (
     WIDTH_MULTIPLE,
     check_least,
@@ -17,17 +18,17 @@ from labse_tf.data.pipeline import (
     read_rows,
     split_rows,
 )
+from labse_tf.data.samples import SAMPLE
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 DEFAULT_EXPONENT = 1.0
 DEFAULT_SHUFFLE_BUFFER = 100_000
 DEFAULT_WINDOW = 16
-_SAMPLE = 2000  # pairs of all files whose length is looked at
 
 
 def read_pairs(
-    files: str | os.PathLike | Sequence[str | os.PathLike],
+    files: str | os.PathLike | Sequence[str | os.PathLike] | Pairs | PairRows,
     preprocessor: Preprocessor,
     batch_size: int,
     *,
@@ -58,7 +59,9 @@ def read_pairs(
 
     Args:
         files: TSV or TFRecord, each plain or gzip (see `labse_tf.data.pair_files`), all alike. The
-            order in which they are given does not matter.
+            order in which they are given does not matter. Or the pairs themselves, which are read
+            as one plain TSV file of them: a sequence of tuples of strings, or a tf.data.Dataset
+            (see `labse_tf.data.pair_rows.PairRows`).
         preprocessor: splits and packs the sentences; cuts those above its `seq_length`.
         batch_size: pairs in a global batch, that is, over all replicas.
         exponent: of the sampling over files. 1 keeps their proportions; below 1 small files come
@@ -97,8 +100,9 @@ def read_pairs(
     Raises:
         FileNotFoundError: a file does not exist.
         ValueError: an argument is out of its range; the files differ in format; a file is empty,
-            damaged or holds a line or record that is no pair (`file:line:`); all files together
-            hold fewer pairs than a global batch; `batch_size` cannot be divided among the replicas.
+            damaged or holds a line or record that is no pair (`file:line:`); as of PairRows; all
+            together hold fewer pairs than a global batch; `batch_size` cannot be divided among the
+            replicas.
 
     Example:
         >>> pairs = read_pairs(["deu-eng.tsv.gz", "jpn-eng.tsv.gz"], preprocessor, 512)
@@ -112,16 +116,16 @@ def read_pairs(
     local_replicas, replica_batch = divide_batch(batch_size, context)
     local_batch = local_replicas * replica_batch
 
-    paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
-    form = common_format(paths)
-    groups = group_shards(paths)
-    size = max(1, _SAMPLE // len(paths))
-    scans = [[scan_pairs(path, hard_negatives, size) for path in group] for group in groups]
+    given = as_rows(files, hard_negatives)
+    if given is None:
+        rows, scans, container = _read_files(files, hard_negatives)
+    else:
+        rows, scans, container = [given.lines], [[(given.count, given.sample)]], "tsv"
     counts = [sum(count for count, _ in scan) for scan in scans]
     if sum(counts) < batch_size:
         raise ValueError(
-            f"The files hold {sum(counts)} pairs, fewer than one global batch of {batch_size}. "
-            "Give more files or a smaller `batch_size`."
+            f"The {'files' if given is None else 'data'} hold {sum(counts)} pairs, fewer than one "
+            f"global batch of {batch_size}. Give more, or a smaller `batch_size`."
         )
     cut = warn_of_cut_sentences([part for scan in scans for part in scan], preprocessor, joined)
     if figures is not None:
@@ -130,7 +134,7 @@ def read_pairs(
     windows_skipped, batches_skipped = divmod(skip, window)
 
     rows = sample_rows(
-        [read_rows(group, form) for group in groups],
+        rows,
         counts,
         context,
         exponent=exponent,
@@ -144,7 +148,7 @@ def read_pairs(
     sides = 2 + hard_negatives
 
     def tokenize(number, rows):
-        columns = split_rows(rows, form.container, hard_negatives)
+        columns = split_rows(rows, container, hard_negatives)
         pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
         length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
         batches = divide_rows(rows, length, window)
@@ -184,6 +188,16 @@ def read_pairs(
     )
     dataset = dataset.map(tokenize, tf.data.AUTOTUNE).flat_map(slices).skip(batches_skipped)
     return in_order(dataset.map(pack, tf.data.AUTOTUNE).unbatch(), input_context)
+
+
+def _read_files(files: str | os.PathLike | Sequence[str | os.PathLike], hard_negatives: int):
+    """Of each file, or of shards of one name, a Dataset of rows and the scans; and the format."""
+    paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    form = common_format(paths)
+    groups = group_shards(paths)
+    size = max(1, SAMPLE // len(paths))
+    scans = [[scan_pairs(path, hard_negatives, size) for path in group] for group in groups]
+    return [read_rows(group, form) for group in groups], scans, form.container
 
 
 def divide_rows(rows: tf.Tensor, length: tf.Tensor, batches: int) -> tf.Tensor:

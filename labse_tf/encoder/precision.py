@@ -9,8 +9,10 @@ from labse_tf.encoder.quantization import copy_words
 from labse_tf.encoder.weights import named_weights, unfilled_encoder
 
 # Precisions of the computation, and their Keras policies.
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-PRECISIONS = tuple(POLICIES)
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+# Everywhere; and where GPUs without bfloat16 are thought of. No CPU is faster in float16.
+PRECISIONS = ("float32", "bfloat16")
+WITH_FLOAT16 = (*PRECISIONS, "float16")
 
 
 def stored_as(encoder: Encoder, weights_dtype: str) -> Encoder:
@@ -38,7 +40,7 @@ def computing_in(encoder: Encoder, precision: str) -> Encoder:
 
     Args:
         encoder: any.
-        precision: one of `PRECISIONS`.
+        precision: one of `WITH_FLOAT16`.
     """
     if encoder.compute_dtype == precision:
         return encoder

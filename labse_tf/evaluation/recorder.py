@@ -9,11 +9,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from tqdm import tqdm
-
 from labse_tf.evaluation.metrics import format_metric
 from labse_tf.evaluation.observer import Observer
 from labse_tf.files.checksums import checksum
+from labse_tf.progress_bars import ProgressBar, progress_bar
 from labse_tf.tokenization.scripts import scripts_in
 
 
@@ -27,7 +26,8 @@ class Recorder(Observer):
     Args:
         name: of the benchmark.
         show_metrics: whether to write a line a part to stdout when it is measured.
-        show_progress: whether to draw a progress bar on stderr; None: if it is a terminal.
+        show_progress: whether to draw a progress bar on stderr; None: on a terminal, or in
+            a notebook.
     """
 
     def __init__(self, name: str, show_metrics: bool = False, show_progress: bool | None = False):
@@ -38,10 +38,10 @@ class Recorder(Observer):
         self.published: dict[str, dict[str, float]] = {}
         self.curves: dict[str, dict[str, list[float]]] = {}
         self._name, self._show_metrics = name, show_metrics
-        self._hidden = None if show_progress is None else not show_progress
+        self._show_progress = show_progress
 
     def progress(self, parts: Sequence[str]) -> Iterator[str]:
-        with tqdm(parts, desc=self._name, disable=self._hidden, leave=False) as bar:
+        with progress_bar(parts, show=self._show_progress, desc=self._name, leave=False) as bar:
             for part in bar:
                 bar.set_postfix_str(part)
                 yield part
@@ -85,5 +85,5 @@ class Recorder(Observer):
 
     def _say(self, line: str) -> None:
         if self._show_metrics:
-            tqdm.write(f"{self._name:10} {line}", file=sys.stdout)
+            ProgressBar.write(f"{self._name:10} {line}", file=sys.stdout)
             sys.stdout.flush()

@@ -9,7 +9,7 @@ import tempfile
 
 import tensorflow_hub as hub
 
-from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
+from labse_tf.encoder.precision import PRECISIONS, WITH_FLOAT16, computing_in, stored_as
 from labse_tf.inference.model import LaBSE
 from labse_tf.inference.openvino import OpenVINO, check_installed
 from labse_tf.models import NAME, named
@@ -63,12 +63,16 @@ def load(
     check_process()
     source = named(source)
     for name, value, known in (
-        ("precision", precision, PRECISIONS),
+        ("precision", precision, WITH_FLOAT16),
         ("backend", backend, BACKENDS),
     ):
         if value not in known:
             raise ValueError(f"`{name}` (={value!r}) must be one of {known}.")
     if backend == "openvino":
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"`precision` (={precision!r}) must be one of {PRECISIONS} with OpenVINO."
+            )
         check_installed()
     model = _load(source, vocab_file)
     if backend == "openvino":

@@ -9,22 +9,27 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.precision import PRECISIONS, computing_in, weights_dtype_of
+from labse_tf.encoder.precision import (
+    PRECISIONS,
+    WITH_FLOAT16,
+    computing_in,
+    weights_dtype_of,
+)
 from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.processes import check_process
+from labse_tf.progress_bars import is_watched, progress_bar
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 # The distance that an embedding may have from its row in an interrupted run's file, which was
 # rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
-_RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05}
+_RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05, "float16": 0.01}
 
 
 class LaBSE:
@@ -96,10 +101,12 @@ class LaBSE:
                 how many are nothing but [UNK].
             batch_tokens: the most tokens of a batch, padding included: bounds the memory.
             precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
-                fast where the CPU has instructions for it; None: as the model was loaded. One
-                loaded in float32 casts its kernels for every batch: if you embed one sentence at
-                a time, `labse_tf.load(path, precision="bfloat16")`.
-            show_progress: whether to draw a progress bar on stderr; None: if it is a terminal.
+                fast where the CPU has instructions for it; or "float16", for GPUs without bfloat16,
+                not with OpenVINO; None: as the model was loaded. One loaded in float32 casts its
+                kernels for every batch: if you embed one sentence at a time,
+                `labse_tf.load(path, precision="bfloat16")`.
+            show_progress: whether to draw a progress bar; None: on a terminal (stderr), and in a
+                notebook.
             total: how many sentences there are, for the progress bar, if `sentences` cannot say.
             output: a .npy file to stream the embeddings to, so that neither they nor the sentences
                 need to fit in memory. Until it is whole, its rows are in `OUTPUT.unfinished`,
@@ -130,20 +137,20 @@ class LaBSE:
             raise ValueError("`resume` needs the `output` that an earlier run has begun.")
         if precision is None:
             precision = (self.backend or self.encoder).compute_dtype
-            if precision not in PRECISIONS:
+            if precision not in WITH_FLOAT16:
                 raise ValueError(
                     f"The encoder's policy is to compute in {precision}, in which nothing is "
-                    f"embedded: give `precision`, one of {PRECISIONS}."
+                    f"embedded: give `precision`, one of {WITH_FLOAT16}."
                 )
         windows = self._in(precision)
         if show_progress is None:
-            show_progress = sys.stderr.isatty()
+            show_progress = is_watched(sys.stderr)
         if show_progress and total is None and isinstance(sentences, os.PathLike):
             total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
         sentences, length = in_utf8(sentences)
         total = length if total is None else total
         cut = unknown = count = 0
-        with tqdm(total=total, unit=" sentences", disable=not show_progress) as bar:
+        with progress_bar(show=show_progress, total=total, unit=" sentences") as bar:
             if output is None:
                 rows = EmbeddingRows(length or 0, self.dim, output_dtype)
             else:
@@ -197,8 +204,10 @@ class LaBSE:
 
     def _in(self, precision: str) -> Windows:
         """What embeds in a precision, made when it is first asked for."""
-        if precision not in PRECISIONS:
-            raise ValueError(f"`precision` (={precision!r}) must be one of {PRECISIONS}.")
+        known = WITH_FLOAT16 if self.backend is None else PRECISIONS
+        if precision not in known:
+            where = "" if self.backend is None else " with OpenVINO"
+            raise ValueError(f"`precision` (={precision!r}) must be one of {known}{where}.")
         if precision not in self._windows:
             if self.backend is None:
                 embed = _TensorFlow(self.preprocessor, computing_in(self.encoder, precision))

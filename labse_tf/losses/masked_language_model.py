@@ -26,7 +26,7 @@ def masked_cross_entropy(
     only scales the gradients. That of `table` is as large as `table`, and a chunk's part of it too.
 
     Args:
-        hidden: [positions, hidden], float32 or bfloat16, which is what the matmuls compute in.
+        hidden: [positions, hidden]; its dtype is what the matmuls compute in.
         table: float32 [vocabulary, hidden], the word embeddings; its shape is static.
         bias: float32 [vocabulary].
         labels: int32 [positions].

@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from tqdm import tqdm
 
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.files.embeddings import EmbeddingFile
 from labse_tf.mining.rows import Int8Rows, open_rows, stored_form, stored_width
 from labse_tf.mining.sides import Side
+from labse_tf.progress_bars import progress_bar
 
 Encode = Callable[[list[str]], np.ndarray]
 _SENTENCES = 16_384  # embedded between two writes: whole windows of LaBSE.encode
@@ -50,7 +50,13 @@ def embed_side(
     with _summed_warnings(what):
         file = EmbeddingFile(path, stored_width(dim, dtype), dtype, resume=True)
         try:
-            bar = progress_bar(show_progress, len(side), " sentences", f"embedding {what}")
+            bar = progress_bar(
+                show=show_progress,
+                total=len(side),
+                unit=" sentences",
+                unit_scale=True,
+                desc=f"embedding {what}",
+            )
             with bar:
                 bar.update(file.rows)
                 sentences = side.sentences(file.rows)
@@ -155,17 +161,6 @@ def unit_rows(rows: np.ndarray, path: str, place: str) -> np.ndarray:
         return file.finish()
     finally:
         file.close()
-
-
-def progress_bar(show: bool | None, total: float, unit: str, what: str) -> tqdm:
-    """A bar on stderr that says what is done, and how long it will take."""
-    return tqdm(
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        desc=what,
-        disable=None if show is None else not show,
-    )
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from labse_tf.mining.embedding import progress_bar
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.rows import Int8Rows, forget_pages
+from labse_tf.progress_bars import ProgressBar, progress_bar
 from labse_tf.search.both_directions import SOURCES, TARGETS, nearest_both_ways
 from labse_tf.search.list_search import Candidates, Lists, nearest_in_lists
 from labse_tf.search.neighbours import Neighbours
@@ -53,7 +52,9 @@ def search(
     state = SearchState(state_path and f"{state_path}.{precision}.npz")
     products = len(sources) * len(targets)
     if how_to_search(len(sources), len(targets), sources.shape[1], options) == "lists":
-        bar = progress_bar(show_progress, None, " products", "making lists")
+        bar = progress_bar(
+            show=show_progress, unit=" products", unit_scale=True, desc="making lists"
+        )
 
         def begin(candidates: Candidates) -> None:
             bar.set_description("searching in lists")
@@ -67,7 +68,10 @@ def search(
             )  # fmt: skip
     else:
         at_once = targets_at_once(len(sources), len(targets), sources.shape[1], options)
-        with progress_bar(show_progress, products, " products", "searching") as bar:
+        bar = progress_bar(
+            show=show_progress, total=products, unit=" products", unit_scale=True, desc="searching"
+        )
+        with bar:
             found = nearest_both_ways(
                 sources, targets, k,
                 precision=precision, targets_at_once=at_once,
@@ -76,7 +80,7 @@ def search(
     return found
 
 
-def _advance(bar: tqdm, *sides: Rows) -> Callable[[int], None]:
+def _advance(bar: ProgressBar, *sides: Rows) -> Callable[[int], None]:
     """Moves the bar, and keeps what was read of the files from filling the memory."""
     since = 0
 

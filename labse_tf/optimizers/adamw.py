@@ -11,8 +11,9 @@ import tensorflow as tf
 import tf_keras
 
 from labse_tf.optimizers.gradients import dense
+from labse_tf.optimizers.loss_scale import LossScale
 from labse_tf.optimizers.rows import read_rows, write_rows
-from labse_tf.optimizers.slots import slots_of
+from labse_tf.optimizers.slots import catch_up, pending_decay, slots_of
 
 NOT_DECAYED = ("bias", "layer_norm")
 _ROWS_AT_ONCE = 16_384
@@ -40,7 +41,11 @@ class AdamW(tf_keras.optimizers.Optimizer):
     1, and then takes the new one: a <- d a + (1 - d) w'. `settle` after step 6 does the same for
     steps 5 and 6: 0.99^2 and d^2.
 
-    Clip before: gradients are applied as they come, see `labse_tf.optimizers.gradients`.
+    Clip before: gradients are applied as they come, see `labse_tf.optimizers.steps`.
+
+    A step that the loss scale skips counts for `iterations`, and so for the learning rate, the
+    position in the data and the dropout masks. It changes nothing else: weights, moments, averages
+    and their clocks are as if there had been no such step.
 
     Args:
         learning_rate: a number or a schedule.
@@ -50,6 +55,10 @@ class AdamW(tf_keras.optimizers.Optimizer):
         tables: names of the variables whose gradients are IndexedSlices.
         beta_1, beta_2: decay of the moments.
         epsilon: added to the root of the second moment; BERT's is 1e-6.
+        loss_scaling: whether gradients come from float16, see `loss_scale`.
+
+    Attributes:
+        loss_scale: a LossScale, or None.
     """
 
     def __init__(
@@ -61,12 +70,14 @@ class AdamW(tf_keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
+        loss_scaling: bool = False,
     ):
         # None, not 0: with a number Keras decays every weight itself, and densely.
         super().__init__(name="AdamW", weight_decay=None, jit_compile=False)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.decay, self.ema_decay, self.tables = weight_decay, ema_decay, tuple(tables)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.loss_scale = LossScale() if loss_scaling else None
         self._slots: list[dict[str, tf.Variable]] = []
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
@@ -94,6 +105,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
         """All of its state, the step first: what a .keras or .h5 file of a compiled model holds."""
         found = super().variables
         found.extend(slot for slots in self._slots for slot in slots.values())
+        found.extend(self.loss_scale.variables if self.loss_scale else ())
         return found
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
@@ -121,6 +133,12 @@ class AdamW(tf_keras.optimizers.Optimizer):
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Applies one weight's gradient; called by `apply_gradients`."""
+        if self.loss_scale is None:
+            self._update(gradient, variable)
+        else:  # here, since a strategy's weights cannot be written in a branch of a replica
+            tf.cond(self.loss_scale.finite, lambda: self._update(gradient, variable), lambda: None)
+
+    def _update(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         slots = self._slots[self._index_dict[self._var_key(variable)]]
         rate = tf.cast(self.learning_rate, tf.float32)
         if isinstance(gradient, tf.IndexedSlices) and "steps" in slots:
@@ -170,13 +188,14 @@ class AdamW(tf_keras.optimizers.Optimizer):
             beta_1=self.beta_1,
             beta_2=self.beta_2,
             epsilon=self.epsilon,
+            loss_scaling=self.loss_scale is not None,
         )
         return {name: config[name] for name in inspect.signature(type(self)).parameters}
 
     def _update_all(self, gradient, variable, slots, rate) -> None:
         if self._decays(variable):
             variable.assign_sub(variable * (rate * self.decay))
-        step = tf.cast(self.iterations + 1, tf.float32)
+        step = tf.cast(self._updates + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=slots["m"].handle,
@@ -206,34 +225,25 @@ class AdamW(tf_keras.optimizers.Optimizer):
         if self._decays(variable):
             slots["decay_sum"].assign_add(tf.math.log1p(-tf.cast(rate, tf.float64) * self.decay))
         old = read_rows(variable, rows)
-        new = old * self._decay_of(slots, rows) - step
+        new = old * pending_decay(slots, rows) - step
         write_rows(variable, rows, new)
         if self.ema_decay:
-            self._average(slots, rows, old, self.iterations)
+            catch_up(slots, rows, old, self._updates, self.ema_decay)
             average = read_rows(slots["average"], rows)
             write_rows(slots["average"], rows, average - (1 - self.ema_decay) * (average - new))
-            write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self.iterations + 1)
+            write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self._updates + 1)
 
     def _settle(self, variable, slots, rows) -> None:
         old = read_rows(variable, rows)
         if self.ema_decay:
-            self._average(slots, rows, old, self.iterations)
-        write_rows(variable, rows, old * self._decay_of(slots, rows))
+            catch_up(slots, rows, old, self._updates, self.ema_decay)
+        write_rows(variable, rows, old * pending_decay(slots, rows))
 
-    def _decay_of(self, slots, rows) -> tf.Tensor:
-        """The decay of all steps since each row was last decayed, now marked as done: [rows, 1]."""
-        total = tf.identity(slots["decay_sum"])
-        factor = tf.exp(total - read_rows(slots["decayed"], rows))
-        write_rows(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
-        return tf.cast(factor, tf.float32)[:, tf.newaxis]
-
-    def _average(self, slots, rows, values, step) -> None:
-        """Updates averages up to a step, of rows that kept their values since the last update."""
-        steps = tf.cast(step - read_rows(slots["averaged"], rows), tf.float32)
-        kept = (self.ema_decay**steps)[:, tf.newaxis]
-        average = read_rows(slots["average"], rows)
-        write_rows(slots["average"], rows, kept * average + (1 - kept) * values)
-        write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)
+    @property
+    def _updates(self) -> tf.Tensor:
+        """Number of steps that were taken, int64: all but the skipped ones."""
+        skipped = 0 if self.loss_scale is None else self.loss_scale.skipped
+        return self.iterations - skipped
 
     def _decays(self, variable: tf.Variable) -> bool:
         return bool(self.decay) and not any(part in variable.name for part in NOT_DECAYED)

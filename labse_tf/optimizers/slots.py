@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
+from labse_tf.optimizers.rows import read_rows, write_rows
 
-def slots_of(variable: tf.Variable, averaged: bool, is_table: bool) -> dict[str, tf.Variable]:
+Slots = Mapping[str, tf.Variable]
+
+
+def slots_of(variable: tf.Variable, averaged: bool, is_table: bool) -> Slots:
     """New slots of a weight, each where the weight is.
 
     Args:
@@ -35,3 +41,22 @@ def slots_of(variable: tf.Variable, averaged: bool, is_table: bool) -> dict[str,
         if averaged:  # the step up to which a row is averaged
             slots["averaged"] = slot("averaged", rows, tf.int64)
     return slots
+
+
+def pending_decay(slots: Slots, rows: tf.Tensor) -> tf.Tensor:
+    """The decay of all steps since each row was last decayed, now marked as done: [rows, 1]."""
+    total = tf.identity(slots["decay_sum"])
+    factor = tf.exp(total - read_rows(slots["decayed"], rows))
+    write_rows(slots["decayed"], rows, tf.zeros_like(rows, tf.float64) + total)
+    return tf.cast(factor, tf.float32)[:, tf.newaxis]
+
+
+def catch_up(
+    slots: Slots, rows: tf.Tensor, values: tf.Tensor, step: tf.Tensor, ema_decay: float
+) -> None:
+    """Updates averages up to a step, of rows that kept their values since the last update."""
+    steps = tf.cast(step - read_rows(slots["averaged"], rows), tf.float32)
+    kept = (ema_decay**steps)[:, tf.newaxis]
+    average = read_rows(slots["average"], rows)
+    write_rows(slots["average"], rows, kept * average + (1 - kept) * values)
+    write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)

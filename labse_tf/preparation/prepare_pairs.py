@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.files.checksums import checksum
@@ -36,6 +34,7 @@ from labse_tf.preparation.options import ANY_SCORE, PreparationOptions
 from labse_tf.preparation.raw_pairs import read_raw_pairs
 from labse_tf.preparation.scoring import best_share, of_score
 from labse_tf.preparation.shards import ShardWriter
+from labse_tf.progress_bars import ProgressBar, progress_bar
 from labse_tf.version import __version__
 
 COUNTS = "counts.json"
@@ -110,7 +109,7 @@ def prepare_pairs(
         "files": [],
     }
     excluded = read_leakage_keys(exclude)
-    with atomic_directory(output) as folder, tqdm(unit=" pairs", disable=None) as bar:
+    with atomic_directory(output) as folder, progress_bar(unit=" pairs") as bar:
         for languages, group in itertools.groupby(inputs, key=lambda i: i.languages):
             filters = _filters(options, languages, excluded, model)
             for file in group:
@@ -179,7 +178,7 @@ def _prepare(
     options: PreparationOptions,
     filters: dict[str, Filter],
     model: LaBSE | None,
-    bar: tqdm,
+    bar: ProgressBar,
 ) -> dict[str, Any]:
     read, dropped = 0, dict.fromkeys(filters, 0)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +18,22 @@ from labse_tf.training.data_files import DataFiles
 from labse_tf.training.preemption import Preempted, Preemption
 
 
+def check_callbacks(callbacks: Iterable[tf_keras.callbacks.Callback]) -> None:
+    """Raises TypeError for what is no callback of tf_keras, as those of Keras 3."""
+    for callback in callbacks:
+        if not isinstance(callback, tf_keras.callbacks.Callback):
+            raise TypeError(
+                f"`callbacks` has a {type(callback).__module__}.{type(callback).__qualname__}, "
+                "which is no tf_keras.callbacks.Callback. (tf.keras is Keras 3: take the callback "
+                "of that name from tf_keras.)"
+            )
+
+
 class StopUnlessFinite(tf_keras.callbacks.Callback):
     """Ends a run whose loss or gradient is NaN or infinite; writes the step's token ids to a file.
 
-    The first of the callbacks, so that nothing is saved after such a step.
+    The first of the callbacks, so that nothing is saved after such a step. Of several steps that
+    are executed together it cannot say which one it was, and writes nothing.
 
     Args:
         state: of the run.
@@ -45,17 +56,24 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
         super().__init__()
         self._state, self._first, self._reread = state, first, reread
         self._suffix = "" if worker is None else f"-worker-{worker}"
+        self._begun = first
 
     def on_train_batch_end(self, batch: int, logs=None):
         step = self._first + batch + 1
+        several = step - self._begun > 1
+        which = f"one of steps {self._begun + 1} to {step}" if several else f"step {step}"
+        self._begun = step
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(logs.get(name, 0)):
                 what = name.replace("_", " ").replace("gradient norm", "norm of the gradient")
+                if several:
+                    ids = ". Started again with `steps_per_execution` 1, the run finds the step"
+                else:
+                    ids = f"; the token ids of the step {self._write(step)}"
                 raise FloatingPointError(
-                    f"The {what} of step {step} is {logs[name]}. The last good checkpoint is "
-                    f"{self._state.newest()}; the token ids of the step {self._write(step)}. Lower "
-                    "the learning rate or look at the data of that step, and start again in "
-                    "another directory."
+                    f"The {what} of {which} is {logs[name]}. The last good checkpoint is "
+                    f"{self._state.newest()}{ids}. Lower the learning rate or look at the data of "
+                    "that step, and start again in another directory."
                 )
 
     def _write(self, step: int) -> str:
@@ -152,10 +170,10 @@ class Checkpoints(tf_keras.callbacks.Callback):
 
 
 class Reports(tf_keras.callbacks.Callback):
-    """Progress for stdout and TensorBoard: on a terminal Keras' bar, elsewhere a line a report.
+    """Progress for stdout and TensorBoard.
 
     The figures are means since the last report. The rows per second leave out what happens between
-    steps, and the first step, which traces the graph.
+    steps, and the first execution, which traces the graph: a report of that alone has none.
 
     Args:
         state: of the stage; writes the logs.
@@ -178,40 +196,28 @@ class Reports(tf_keras.callbacks.Callback):
         super().__init__()
         self._state, self._config, self._first, self._last = state, config, first, last
         self._rate, self._figures = f"{unit}/s", figures
-        self._bar = None
-        if sys.stdout.isatty():
-            self._bar = tf_keras.utils.Progbar(config.steps, unit_name="step")
         self._begun = self._seconds = 0.0
-        self._steps = 0
+        self._done = self._steps = 0
+
+    def on_train_begin(self, logs=None):
+        self._state.output.begin(self._first, self._config.steps)
 
     def on_train_batch_begin(self, batch: int, logs=None):
         self._begun = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs=None):
         step = self._first + batch + 1
-        if batch:
+        if self._done:
             self._seconds += time.perf_counter() - self._begun
-            self._steps += 1
-        last = step == self._last
-        report = step % self._config.report_every == 0 or last
-        if self._steps and (report or self._bar):
-            rate = self._steps * self._config.batch_size / self._seconds
-            values = {**logs, self._rate: rate}
-            if self._bar:
-                self._bar.stateful_metrics.update(values)
-                self._bar.update(step, values.items(), finalize=last)
-            else:
-                figures = (f"{name}: {value:,.4g}" for name, value in values.items())
-                say(" - ".join([f"{step}/{self._config.steps}", *figures]))
-        if report and self._steps:
+            self._steps += batch + 1 - self._done
+        self._done = batch + 1
+        report = step % self._config.report_every == 0 or step == self._last
+        values = dict(logs)
+        if self._steps:
+            values[self._rate] = self._steps * self._config.batch_size / self._seconds
+        self._state.output.step(step, values, report)
+        if report:
             rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
             self._state.log(step, {**values, "learning_rate": float(rate), **self._figures})
-        if report:
             self.model.reset_metrics()
             self._seconds, self._steps = 0.0, 0
-
-
-def say(line: str) -> None:
-    """Writes a line to stdout and flushes it."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

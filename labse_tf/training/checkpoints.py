@@ -16,6 +16,7 @@ from labse_tf.files.atomic import atomic_directory
 from labse_tf.inference.model import LaBSE
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.release.saved_model import read_weights
+from labse_tf.training.output import Output
 from labse_tf.training.run_directory import BEST, CHECKPOINTS, compare_with_run, describe, write_run
 
 LOGS = "logs"
@@ -34,8 +35,10 @@ class TrainingState:
         settings: what must be the same when the run is started again.
         keep: number of checkpoints to keep.
         parts: what else is trained, by name, as a head.
+        output: of the run; None: one as `Output()`.
 
     Attributes:
+        output: says what is to be said of the run.
         best: float32 scalar variable, the best figure on held-out pairs so far; -1: none.
         since: int32 scalar variable, the number of measurements since.
 
@@ -51,8 +54,9 @@ class TrainingState:
         settings: dict[str, Any],
         keep: int,
         parts: Mapping[str, Any] | None = None,
+        output: Output | None = None,
     ):
-        self.workdir = os.fspath(workdir)
+        self.workdir, self.output = os.fspath(workdir), output or Output()
         extended = tf.distribute.get_strategy().extended
         self._optimizer = optimizer
         self._run = describe(model, settings)

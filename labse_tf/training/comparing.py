@@ -11,7 +11,10 @@ from labse_tf.training.config import FineTuningConfig, PretrainingConfig
 
 CHECKSUMS = "checksums"
 # These change nothing, or the rounding of sums alone.
-_FREE = ("checkpoint_every", "keep_checkpoints", "report_every", "chunk_size", "logits_mb")
+_FREE = (
+    *("checkpoint_every", "keep_checkpoints", "report_every", "steps_per_execution"),
+    *("chunk_size", "logits_mb", "jit_compile"),
+)
 # These decide when a run with `patience` ends, and nothing else.
 _MEASURING = ("evaluate_every", "held_out")
 

@@ -5,32 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import Any
 
 from labse_tf.data.masked_text import DEFAULT_TLM_SHARE
 from labse_tf.data.masking import DEFAULT_MASK_RATE
-from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.encoder.precision import WITH_FLOAT16
 from labse_tf.losses.masked_language_model import DEFAULT_CHUNK_BYTES
 from labse_tf.losses.ranking import DEFAULT_MARGIN, DEFAULT_SCALE
 from labse_tf.optimizers.schedules import WarmupLinearDecay
+from labse_tf.training.options import option
 from labse_tf.training.stages import Stage, parse_stages
 
 MEGABYTE = 2**20
-
-
-def option(default: Any, help: str, *, paper: Any = None, model_garden: Any = None) -> Any:
-    """A field of a configuration, and so a flag of a program.
-
-    Args:
-        default: of both.
-        help: what it is, with its unit.
-        paper, model_garden: its value in arXiv 2007.01852 and in the Model Garden's LaBSE.
-    """
-    others = {"the paper": paper, "Model Garden": model_garden}
-    said = "; ".join(f"{who}: {value}" for who, value in others.items() if value is not None)
-    return dataclasses.field(
-        default=default, metadata={"help": f"{help}; {said}" if said else help}
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +41,20 @@ class TrainingConfig:
         0.01, "decoupled weight decay (AdamW); not of biases and layer normalisations"
     )
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping")
-    precision: str = option("float32", "dtype of matmuls and activations: float32 or bfloat16")
+    precision: str = option(
+        "float32",
+        "dtype of matmuls and activations: float32; bfloat16; or float16 with loss scaling, for "
+        "GPUs without bfloat16",
+    )
     exponent: float = option(1.0, "a file of n rows is sampled in proportion to n**exponent")
     shuffle_buffer: int = option(200_000, "rows in the shuffle buffer")
     static_width: bool = option(False, "pad every batch to the sequence length, as TPUs need")
+    jit_compile: bool = option(
+        False, "compile the step with XLA, for a GPU; needs static_width. On TPUs it always is"
+    )
+    steps_per_execution: int = option(
+        1, "steps between looks at the figures, for a TPU or GPU that is faster than Python"
+    )
     seed: int = option(0, "random seed of the order of the data and of dropout")
     checkpoint_every: int = option(500, "steps between checkpoints")
     keep_checkpoints: int = option(3, "newest checkpoints to keep")
@@ -69,11 +64,17 @@ class TrainingConfig:
     def __post_init__(self):
         self._check_least(("steps", "warmup_steps", "weight_decay", "clip_norm"), 0)
         every = ("checkpoint_every", "report_every", "evaluate_every")
-        self._check_least((*every, "keep_checkpoints", "shuffle_buffer"), 1)
+        self._check_least((*every, "keep_checkpoints", "shuffle_buffer", "steps_per_execution"), 1)
         self._check_least(("batch_size",), 2)
         self._check_above_0("learning_rate")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"`precision` (={self.precision!r}) must be one of {PRECISIONS}.")
+        if self.precision not in WITH_FLOAT16:
+            raise ValueError(f"`precision` (={self.precision!r}) must be one of {WITH_FLOAT16}.")
+        if self.jit_compile and not self.static_width:
+            raise ValueError(
+                f"`jit_compile` (={self.jit_compile}) needs the same shapes in every step: set "
+                f"`static_width` (={self.static_width}) too."
+            )
+        self._check_multiples(every)
         shortest = min(stage.steps for stage in self.parsed_stages)
         if self.steps and self.warmup_steps >= shortest:
             raise ValueError(
@@ -93,6 +94,17 @@ class TrainingConfig:
         return WarmupLinearDecay(
             self.learning_rate, warmup_steps, max(self.steps, 1), first=stage.first
         )
+
+    def _check_multiples(self, every: tuple[str, ...]) -> None:
+        """Between executions alone a step can be reported, measured, saved."""
+        several = self.steps_per_execution
+        intervals = {f"`{name}`": getattr(self, name) for name in every}
+        parts = {f"the steps of {s.name or 'the run'}": s.steps for s in self.parsed_stages}
+        for name, value in {**intervals, **parts}.items():
+            if value % several:
+                raise ValueError(
+                    f"{name} (={value}) must be a multiple of `steps_per_execution` (={several})."
+                )
 
     def _check_least(self, names: tuple[str, ...], least: float) -> None:
         for name in names:

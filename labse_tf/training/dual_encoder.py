@@ -12,7 +12,8 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.layers import shape_of
 from labse_tf.losses.fingerprints import token_fingerprint
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
-from labse_tf.optimizers.gradients import clip_by_global_norm, dense, sum_over_replicas
+from labse_tf.optimizers.gradients import dense
+from labse_tf.optimizers.steps import loss_scale_of, take_step
 from labse_tf.training.gradient_caching import cached_gradients
 
 Side = Mapping[str, tf.Tensor]
@@ -27,10 +28,11 @@ class DualEncoder(tf_keras.Model):
     works without a strategy and under MirroredStrategy and MultiWorkerMirroredStrategy; with
     `static` its shapes are static when the dataset's are, as TPUStrategy needs. What `fit` logs is
     of the global batch: `loss`; `negatives`, the mean number of negatives of a pair;
-    `gradient_norm`, before clipping.
+    `gradient_norm`, before clipping; `loss_scale`, if the optimizer has one.
 
     Args:
-        encoder: the Encoder to train, made in the same strategy scope.
+        encoder: the Encoder to train, made in the same strategy scope. One that computes in
+            float16 needs an AdamW with `loss_scaling`.
         loss: by default LaBSE's.
         seed: of the dropout masks, which depend on seed, step, side and the row of the global
             batch alone: they are the same in a resumed run, on any number of replicas, in chunks.
@@ -63,6 +65,7 @@ class DualEncoder(tf_keras.Model):
         self._means = [
             tf_keras.metrics.Mean(name=n) for n in ("loss", "negatives", "gradient_norm")
         ]
+        self.distribute_reduction_method = "first"  # what is logged is the same on all replicas
         self.built = True  # the weights are there: nothing to build when it is loaded
 
     @property
@@ -76,12 +79,10 @@ class DualEncoder(tf_keras.Model):
     def train_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
         """Takes one step on a replica's share of the global batch."""
         loss, negatives, gradients = self.gradients(data)
-        gradients = sum_over_replicas(gradients)
-        gradients, norm = clip_by_global_norm(gradients, self._clip_norm)
-        self.optimizer.apply_gradients(
-            zip(gradients, self._trained, strict=True), skip_gradients_aggregation=True
-        )
-        return self._update_metrics(loss, negatives, norm)
+        norm = take_step(self.optimizer, gradients, self._trained, self._clip_norm)
+        logs = self._update_metrics(loss, negatives, norm)
+        scale = loss_scale_of(self.optimizer)
+        return logs if scale is None else {**logs, "loss_scale": scale}
 
     def test_step(self, data: Sequence[Side]) -> dict[str, tf.Tensor]:
         """The loss without dropout."""
@@ -90,8 +91,11 @@ class DualEncoder(tf_keras.Model):
     def gradients(
         self, data: Sequence[Side]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices]]:
-        """A replica's share of the global loss, its mean number of negatives, its gradients."""
-        dropout = self._dropout(data)
+        """A replica's share of the global loss, its mean number of negatives, its gradients.
+
+        These are of the loss times the optimizer's loss scale, if it has one.
+        """
+        dropout, scale = self._dropout(data), loss_scale_of(self.optimizer)
         if self._chunk_size:
             return cached_gradients(
                 self._embed,
@@ -102,11 +106,12 @@ class DualEncoder(tf_keras.Model):
                 self._trained,
                 self._chunk_size,
                 None if self._static else self.encoder.embeddings.word,
+                scale,
             )
         with tf.GradientTape() as tape:
             embeddings = [self._embed(x, *d, True) for x, d in zip(data, dropout, strict=True)]
             loss, negatives = self._rank(data, embeddings)
-        gradients = tape.gradient(loss, self._trained)
+        gradients = tape.gradient(loss, self._trained, output_gradients=scale)
         if self._static:
             gradients = [dense(g, v) for g, v in zip(gradients, self._trained, strict=True)]
         return loss, negatives, gradients
@@ -182,9 +187,9 @@ class DualEncoder(tf_keras.Model):
         # A metric sums totals and counts over replicas. So the mean of the replicas' shares of the
         # loss, each times the number of replicas, is the global loss.
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        values = (loss * replicas, negatives, *norm)
-        for metric, value in zip(self._means, values, strict=False):
-            metric.update_state(value)
+        values = ((loss * replicas, None), (negatives, None), *norm)
+        for metric, (value, weight) in zip(self._means, values, strict=False):
+            metric.update_state(value, sample_weight=weight)
         return {metric.name: metric.result() for metric in self._means[: len(values)]}
 
 

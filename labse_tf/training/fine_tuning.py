@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tf_keras
 
+from labse_tf.data.pair_rows import PairRows, Pairs, as_rows
 from labse_tf.data.ranking_pairs import read_pairs
 from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.encoder.growing import grow
@@ -15,14 +18,16 @@ from labse_tf.encoder.precision import computing_in
 from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.callbacks import check_callbacks
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.data_files import DataFiles
 from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.locking import locked
-from labse_tf.training.loop import train
+from labse_tf.training.loop import compile_task, train
 from labse_tf.training.nothing_to_learn import StopWithoutNegatives
+from labse_tf.training.output import BAR, Output
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
 from labse_tf.training.stages import Stage
@@ -33,12 +38,14 @@ Loss = AdditiveMarginRankingLoss | type[AdditiveMarginRankingLoss]
 
 def fine_tune(
     model: LaBSE,
-    pairs: Files,
+    pairs: Files | Pairs,
     config: FineTuningConfig,
     workdir: str | os.PathLike,
     *,
-    held_out: Files = (),
+    held_out: Files | Pairs = (),
     loss: Loss = AdditiveMarginRankingLoss,
+    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    verbose: int = BAR,
 ) -> LaBSE:
     """Trains a model by translation ranking (arXiv 2007.01852, section 2.2), in place.
 
@@ -50,21 +57,38 @@ def fine_tune(
 
     Args:
         model: from `labse_tf.load`, or a new one; made inside `strategy.scope()`, if any.
-        pairs: files of translation pairs, see `read_pairs`; one a language is sampled best.
+        pairs: files of translation pairs, see `read_pairs`; one a language is sampled best. Or a
+            list (any sequence) of (source, target) strings, with the hard negatives after the
+            target, if there are any: the run is that of one plain TSV file of these rows, to the
+            bit, and goes on with either. Or a tf.data.Dataset of such tuples of string scalars, in
+            one order and with an end: it is read twice before the training, to check and count
+            it, and then anew for every epoch, each shuffled as a file's would be. What is resumed
+            is as exact as for files if it gives the same pairs in the same order then; a checksum
+            of them is kept, and another one refused. A change while it trains is noticed only if
+            the number of pairs changes.
         config: how long and how.
         workdir: the run's directory.
-        held_out: files of pairs to measure the accuracy of retrieval (P@1) on.
+        held_out: pairs to measure the accuracy of retrieval (P@1) on: files, or as `pairs`.
         loss: class of the loss, made with the margin, the scale, `bidirectional` and
             `mask_duplicates` of `config`; or a loss, which has its own.
+        callbacks: of tf_keras; run after a step was checked, reported and measured, and before it
+            is saved. A stage is one epoch of `fit`, so it is their methods for batches that count.
+            One that sets `model.stop_training` ends the stage there, as a finished one; what one
+            raises ends the run, and the last checkpoint is kept.
+        verbose: 0: nothing on stdout; 1: a progress bar on a terminal or in a notebook, elsewhere a
+            line a report; 2: the lines.
 
     Returns:
         The model; with `stages`, the grown one instead. Its weights are with `ema_decay` their
         moving averages, and with `patience` those that were best on `held_out`.
 
     Raises:
-        FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
+        FloatingPointError: the loss or a gradient was not finite (in float16, the gradient with a
+            loss scale of 1); the last checkpoint is kept.
         OSError: something could not be written, as on a full disk; the last checkpoint is kept. Or
             another process trains in `workdir`.
+        RuntimeError: a callback raised StopIteration, or TensorFlow's OutOfRangeError.
+        TypeError: a callback is none of tf_keras.
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
         ValueError, FileNotFoundError: of `read_pairs`; or `workdir` holds another run; or the
             model was loaded to embed only, in bfloat16 or with another backend; or `config` and
@@ -76,14 +100,16 @@ def fine_tune(
         >>> labse_tf.fine_tune(model, ["de-en.tsv"], labse_tf.FineTuningConfig(steps=1000), "run")
         >>> model.save("tuned")
     """
-    strategy = strategy_of(model)
+    strategy, output, ranking_loss = strategy_of(model), Output(verbose), make_loss(loss, config)
+    check_callbacks(callbacks)
+    pairs = as_rows(pairs, config.hard_negatives) or listed(pairs)
+    held_out = as_rows(held_out) or listed(held_out)
     if config.patience and not held_out:
         raise ValueError("`patience` is about held-out pairs, but there are no `held_out` files.")
-    pairs, held_out, ranking_loss = listed(pairs), listed(held_out), make_loss(loss, config)
     settings = settings_of(config, pairs=pairs, held_out=held_out) | ranking_loss.get_config()
     if type(ranking_loss) is not AdditiveMarginRankingLoss:
         settings["loss"] = type(ranking_loss).__name__
-    files = DataFiles(settings, "pairs")
+    files = DataFiles(settings, *([] if isinstance(pairs, PairRows) else ["pairs"]))
     check_stages(workdir, bool(config.stages))
     lock = locked(workdir, strategy.extended.should_checkpoint)
     with lock, Preemption(strategy) as preemption, strategy.scope():
@@ -92,19 +118,24 @@ def fine_tune(
                 model = LaBSE(
                     model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
                 )
-            _run_stage(
-                model,
-                pairs,
-                config,
-                stage,
-                workdir,
-                held_out,
-                ranking_loss,
-                settings,
-                files,
-                preemption,
+            run = _Run(
+                pairs, held_out, ranking_loss, settings, files, preemption, callbacks, output
             )
+            _run_stage(model, config, stage, workdir, run)
     return model
+
+
+class _Run(NamedTuple):
+    """What the stages of a run have in common, but for its configuration."""
+
+    pairs: list[str] | PairRows
+    held_out: list[str] | PairRows
+    ranking_loss: AdditiveMarginRankingLoss
+    settings: dict[str, Any]
+    files: DataFiles
+    preemption: Preemption
+    callbacks: Sequence[tf_keras.callbacks.Callback]
+    output: Output
 
 
 def make_loss(loss: Loss, config: FineTuningConfig) -> AdditiveMarginRankingLoss:
@@ -132,16 +163,7 @@ def make_loss(loss: Loss, config: FineTuningConfig) -> AdditiveMarginRankingLoss
 
 
 def _run_stage(
-    model: LaBSE,
-    pairs: list[str],
-    config: FineTuningConfig,
-    stage: Stage,
-    workdir: str | os.PathLike,
-    held_out: list[str],
-    ranking_loss: AdditiveMarginRankingLoss,
-    settings: dict[str, Any],
-    files: DataFiles,
-    preemption: Preemption,
+    model: LaBSE, config: FineTuningConfig, stage: Stage, workdir: str | os.PathLike, run: _Run
 ) -> None:
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
     static = config.static_width
@@ -152,27 +174,33 @@ def _run_stage(
         config.weight_decay,
         config.ema_decay,
         tables=[word] if config.updates_rows and word in names else [],
+        loss_scaling=config.precision == "float16",
     )
     optimizer.build(weights)
     dual_encoder = DualEncoder(
         computing_in(model.encoder, config.precision),
-        ranking_loss,
+        run.ranking_loss,
         config.seed,
         variables=weights,
         clip_norm=config.clip_norm,
         chunk_size=config.chunk_size,
         static=static,
     )
-    dual_encoder.compile(optimizer)
+    compile_task(dual_encoder, optimizer, config)
     state = TrainingState(
-        stage.directory(workdir), model, optimizer, settings, config.keep_checkpoints
+        stage.directory(workdir),
+        model,
+        optimizer,
+        run.settings,
+        config.keep_checkpoints,
+        output=run.output,
     )
 
     figures: dict[str, float] = {}
 
     def dataset(context: tf.distribute.InputContext, skip: int) -> tf.data.Dataset:
         return read_pairs(
-            pairs,
+            run.pairs,
             model.preprocessor,
             config.batch_size,
             exponent=config.exponent,
@@ -186,8 +214,8 @@ def _run_stage(
         )
 
     callbacks = [StopWithoutNegatives(model.preprocessor, stage, state.step, dataset)]
-    if held_out:
-        callbacks.append(HeldOutPairs(model, held_out, state, config, stage))
+    if run.held_out:
+        callbacks.append(HeldOutPairs(model, run.held_out, state, config, stage))
     train(
         dual_encoder,
         config,
@@ -195,10 +223,10 @@ def _run_stage(
         state,
         dataset,
         unit="pairs",
-        preemption=preemption,
-        files=files,
+        preemption=run.preemption,
+        files=run.files,
         figures=figures,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *run.callbacks],
     )
     if state.finished:
         averages = optimizer.averages

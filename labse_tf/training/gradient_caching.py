@@ -29,6 +29,7 @@ def cached_gradients(
     variables: Sequence[tf.Variable],
     chunk_size: int,
     table: tf.Variable | None = None,
+    loss_scale: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | tf.IndexedSlices | None]]:
     """A replica's share of the global loss, and its gradients, in chunks.
 
@@ -44,6 +45,8 @@ def cached_gradients(
         chunk_size: most rows embedded at a time, and pairs ranked at a time. Chunks are of equal
             size; where a side cannot be divided, its last row is repeated and does not count.
         table: the one of `variables` whose gradient is to be of the rows that occur alone.
+        loss_scale: float32 scalar that the gradients are multiplied by, before the encoder computes
+            any in float16; None: 1.
 
     Returns:
         The loss, to be summed over replicas, the mean number of negatives, and the gradients of
@@ -52,6 +55,8 @@ def cached_gradients(
     chunked = [_Chunks(side, chunk_size) for side in sides]
     embeddings = [_embed_all(embed, chunks, *d) for chunks, d in zip(chunked, dropout, strict=True)]
     value, negatives, cotangents = _rank(loss, embeddings, fingerprints, chunk_size)
+    if loss_scale is not None:
+        cotangents = [g * loss_scale for g in cotangents]
     sums = [_RowSum(v, sides) if v is table else _Sum(v) for v in variables]
     totals = [s.zero for s in sums]
     for chunks, (seed, first), cotangent in zip(chunked, dropout, cotangents, strict=True):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import tf_keras
 
-from labse_tf.training.callbacks import say
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import Stage
@@ -26,11 +25,11 @@ class HeldOut(tf_keras.callbacks.Callback):
     def __init__(self, state: TrainingState, config: TrainingConfig, stage: Stage):
         super().__init__()
         self._state, self._config = state, config
-        self._step = stage.first + state.step
+        self._start = self._step = stage.first + state.step
         self._last = stage.first + stage.steps
 
     def on_train_batch_end(self, batch: int, logs=None):
-        self._step += 1
+        self._step = self._start + batch + 1
         if self._step % self._config.evaluate_every == 0 or self._step == self._last:
             with self._state.result():
                 self.evaluate()
@@ -42,4 +41,4 @@ class HeldOut(tf_keras.callbacks.Callback):
     def report(self, figures: Mapping[str, float], summary: str) -> None:
         """Writes figures of the current step to the run's logs, and their summary to stdout."""
         self._state.log(self._step, figures)
-        say(f"{self._step}/{self._config.steps} - {summary}")
+        self._state.output.say(f"{self._step}/{self._config.steps} - {summary}")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from labse_tf.data.pair_files import read_columns
+from labse_tf.data.pair_rows import PairRows
 from labse_tf.inference.model import LaBSE
 from labse_tf.search.accuracy import accuracy
-from labse_tf.training.callbacks import say
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.held_out import HeldOut
@@ -20,7 +20,7 @@ P_AT_1 = "held_out_p_at_1"
 
 
 class HeldOutPairs(HeldOut):
-    """Measures P@1 on files of held-out pairs.
+    """Measures P@1 on held-out pairs.
 
     Each sentence's nearest neighbour among all translations of its file is looked up, in both
     directions; P@1 is the mean over directions and files. The best encoder is kept in the run's
@@ -28,7 +28,7 @@ class HeldOutPairs(HeldOut):
 
     Args:
         model: embeds; its encoder is what is trained.
-        files: pairs, one file a language.
+        pairs: files, one a language; or the pairs themselves.
         state: of the stage; keeps the best figure.
         config: how often, and the `patience` after which the run ends.
         stage: the steps that are counted.
@@ -37,14 +37,15 @@ class HeldOutPairs(HeldOut):
     def __init__(
         self,
         model: LaBSE,
-        files: Sequence[str | os.PathLike],
+        pairs: Sequence[str | os.PathLike] | PairRows,
         state: TrainingState,
         config: FineTuningConfig,
         stage: Stage,
     ):
         super().__init__(state, config, stage)
         self._embedder, self._patience = model, config.patience
-        self._pairs = [tuple(map(list, zip(*read_columns(path)))) for path in files]
+        read = [pairs.pairs()] if isinstance(pairs, PairRows) else map(read_columns, pairs)
+        self._pairs = [tuple(map(list, zip(*of_file))) for of_file in read]
 
     def evaluate(self) -> None:
         figure = self.measure()
@@ -56,7 +57,9 @@ class HeldOutPairs(HeldOut):
         else:
             self._state.since.assign_add(1)
             if self._patience and self._state.since.numpy() >= self._patience:
-                say(f"No better one in {self._patience} measurements: the run ends.")
+                self._state.output.say(
+                    f"No better one in {self._patience} measurements: the run ends."
+                )
                 self.model.stop_training = True
 
     def measure(self) -> float:

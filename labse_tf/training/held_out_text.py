@@ -12,7 +12,6 @@ import tensorflow as tf
 from labse_tf.data.masking import Masking
 from labse_tf.data.monolingual import SOURCES, TARGETS, TEXT, is_pairs, read_side
 from labse_tf.tokenization.preprocessing import Preprocessor
-from labse_tf.training.callbacks import say
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import PretrainingConfig
 from labse_tf.training.held_out import HeldOut
@@ -126,7 +125,7 @@ class HeldOutText(HeldOut):
             f"held-out masked accuracy: {accuracy:.2%} - perplexity: {perplexity:,.1f}",
         )
         if self._step == self._last:
-            say(table(figures))
+            self._state.output.say(table(figures))
 
 
 def _language(path: str, kind: str) -> str:

@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from labse_tf.training.callbacks import say
+from labse_tf.training.output import say
 
 # Of filesystems that have no locks for directories, as some of networks.
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)

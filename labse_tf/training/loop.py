@@ -18,6 +18,26 @@ from labse_tf.training.stages import Stage
 Dataset = Callable[[tf.distribute.InputContext, int], tf.data.Dataset]
 
 
+def compile_task(
+    task: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer, config: TrainingConfig
+) -> None:
+    """Compiles what `train` takes, in the scope of its strategy.
+
+    Raises:
+        ValueError: `config.jit_compile` is set, and there are several replicas that are no TPUs:
+            XLA does not compile what sums over them.
+    """
+    strategy, jit = tf.distribute.get_strategy(), config.jit_compile
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        jit = False  # its steps are compiled anyway
+    if jit and strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            f"`jit_compile` (={jit}) is for one GPU, but the model has "
+            f"{strategy.num_replicas_in_sync} replicas. Leave it out."
+        )
+    task.compile(optimizer, steps_per_execution=config.steps_per_execution, jit_compile=jit)
+
+
 def train(
     task: tf_keras.Model,
     config: TrainingConfig,
@@ -34,8 +54,8 @@ def train(
     """Takes the steps of a stage that are not finished, with checks, reports and checkpoints.
 
     Args:
-        task: compiled. Its metrics are those of the global batch; "loss" and "gradient_norm" must
-            stay finite.
+        task: compiled, by `compile_task`. Its metrics are those of the global batch; "loss" and
+            "gradient_norm" must stay finite.
         config: how often to report and to save.
         stage: which steps of the run to take.
         state: of the stage; holds the optimizer, which counts the finished ones.
@@ -46,17 +66,24 @@ def train(
         files: that `dataset` reads.
         figures: of the data, which `dataset` may set: go to TensorBoard with every report.
         callbacks: run after a step was checked and reported, before it is saved; one may set
-            `task.stop_training`.
+            `task.stop_training`. With `steps_per_execution` they see the last step of each.
 
     Raises:
         FloatingPointError: the loss or the gradient was not finite; the last checkpoint is kept.
         OSError: something of the run could not be written; the last checkpoint is kept.
         Preempted: the process got SIGTERM; a checkpoint of the step was saved.
-        ValueError: the data ended before the last step, or a file of it has another content now.
+        ValueError: the data ended before the last step, or a file of it has another content now;
+            or the run goes on in the middle of an execution.
     """
     strategy, start = task.distribute_strategy, state.step
     if state.finished or start >= stage.steps > 0:
         return
+    if start % config.steps_per_execution:
+        raise ValueError(
+            f"The run goes on after step {start}, which is no multiple of `steps_per_execution` "
+            f"(={config.steps_per_execution}), so that it would meet none of its intervals. Start "
+            "it with 1, or with a divisor of both."
+        )
     contexts: list[tf.distribute.InputContext] = []
 
     def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -91,8 +118,11 @@ def train(
         epochs=1,
         steps=steps,
     )
-    with files.explaining(), preemption.steps():
-        task.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=every_step)
+    try:
+        with files.explaining(), preemption.steps():
+            task.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=every_step)
+    finally:
+        state.output.end()
     if not state.finished:
         raise ValueError(
             f"The data ended after step {start + every_step.steps} of {stage.steps}. The last good "

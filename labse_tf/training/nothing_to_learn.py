@@ -31,17 +31,17 @@ class StopWithNothingToLearn(tf_keras.callbacks.Callback):
     def __init__(self, preprocessor: Preprocessor, stage: Stage, start: int, dataset: Dataset):
         super().__init__()
         self._preprocessor, self._dataset = preprocessor, dataset
-        self._step = stage.first + start
+        self._start = self._step = stage.first + start
         self._most, self._without = min(STEPS, stage.steps), 0
 
     def on_train_batch_end(self, batch: int, logs=None):
-        self._step += 1
+        before, self._step = self._step, self._start + batch + 1
         # Figures are means since the last report, and so 0 only if they were in all these steps.
-        self._without = self._without + 1 if self.is_nothing(logs) else 0
-        if self._without == self._most:
+        self._without = self._without + self._step - before if self.is_nothing(logs) else 0
+        if self._without >= self._most:
             (batch,) = self._dataset(tf.distribute.InputContext(), self._step - 1).take(1)
             raise ValueError(
-                f"{self.what(self._most)}, up to step {self._step}: there is nothing to learn. "
+                f"{self.what(self._without)}, up to step {self._step}: there is nothing to learn. "
                 f"{self._seen(batch)} Start again in another directory."
             )
 

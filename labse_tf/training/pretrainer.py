@@ -11,7 +11,8 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.layers import shape_of
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.losses.masked_language_model import DEFAULT_CHUNK_BYTES, masked_cross_entropy
-from labse_tf.optimizers.gradients import clip_by_global_norm, dense, sum_over_replicas
+from labse_tf.optimizers.gradients import dense
+from labse_tf.optimizers.steps import loss_scale_of, take_step
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -25,8 +26,8 @@ class Pretrainer(tf_keras.Model):
 
     What `fit` logs is of the global batch: `loss`, the mean cross entropy of the masked positions;
     `masked_accuracy`, the share of them whose word piece has the highest logit, and of equal ones
-    the lowest id; `gradient_norm`, before clipping. A replica's loss is divided by the global
-    number of masked positions.
+    the lowest id; `gradient_norm`, before clipping; in float16, `loss_scale`. A replica's loss is
+    divided by the global number of masked positions.
 
     Args:
         encoder: the Encoder to train, made in the same strategy scope. Its pooler, if any, is not
@@ -47,6 +48,7 @@ class Pretrainer(tf_keras.Model):
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     ):
         super().__init__(name="pretrainer")
+        self.distribute_reduction_method = "first"  # what is logged is the same on all replicas
         self.encoder = encoder
         policy = encoder.dtype_policy.name
         self.head = head or MaskedLanguageHead(encoder.config, policy, seed)
@@ -86,17 +88,17 @@ class Pretrainer(tf_keras.Model):
             loss, correct, count = self.sums(batch, training=True, seed=self._step_seed())
             everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
             scaled = loss / tf.maximum(everywhere, 1.0)
-        gradients = tape.gradient(scaled, variables)
+        loss_scale = loss_scale_of(self.optimizer)
+        gradients = tape.gradient(scaled, variables, output_gradients=loss_scale)
         # The word embeddings' too: as the output layer every row of theirs has a gradient.
         gradients = [dense(g, v) for g, v in zip(gradients, variables, strict=True)]
         # The sum is the gradient of the global mean: `scaled` is divided by the global count.
-        gradients, norm = clip_by_global_norm(sum_over_replicas(gradients), self._clip_norm)
-        self.optimizer.apply_gradients(
-            zip(gradients, variables, strict=True), skip_gradients_aggregation=True
-        )
+        norm, weight = take_step(self.optimizer, gradients, variables, self._clip_norm)
         logs = self._update_metrics(loss, correct, count)
-        self._norm_metric.update_state(norm)
-        return {**logs, self._norm_metric.name: self._norm_metric.result()}
+        self._norm_metric.update_state(norm, sample_weight=weight)
+        logs[self._norm_metric.name] = self._norm_metric.result()
+        scale = loss_scale_of(self.optimizer)
+        return logs if scale is None else {**logs, "loss_scale": scale}
 
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """The loss without dropout."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
+import tf_keras
 
 from labse_tf.data.masked_text import read_masked
 from labse_tf.data.masking import Masking
@@ -13,13 +15,15 @@ from labse_tf.encoder.precision import POLICIES, computing_in
 from labse_tf.encoder.stacking import stack
 from labse_tf.inference.model import LaBSE
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training.callbacks import check_callbacks
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.data_files import DataFiles
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
 from labse_tf.training.locking import locked
-from labse_tf.training.loop import Dataset, train
+from labse_tf.training.loop import Dataset, compile_task, train
 from labse_tf.training.nothing_to_learn import StopWithoutMasks
+from labse_tf.training.output import BAR, Output
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.run_directory import Files, check_stages, listed, settings_of
@@ -35,6 +39,8 @@ def pretrain(
     workdir: str | os.PathLike,
     *,
     held_out: Files = (),
+    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    verbose: int = BAR,
 ) -> LaBSE:
     """Trains a model by masked and translation language modelling (arXiv 2007.01852, section 2.3).
 
@@ -52,12 +58,13 @@ def pretrain(
         config: how long and how.
         workdir: the run's directory.
         held_out: files to measure masked accuracy and perplexity on, language by language.
+        callbacks, verbose: see `labse_tf.fine_tune`.
 
     Returns:
         The model; with `stages`, the deepest one instead.
 
     Raises:
-        FloatingPointError: the loss or a gradient was not finite; the last checkpoint is kept.
+        FloatingPointError, RuntimeError, TypeError: as of `labse_tf.fine_tune`.
         OSError: something could not be written, as on a full disk; the last checkpoint is kept. Or
             another process trains in `workdir`.
         labse_tf.training.preemption.Preempted: the process got SIGTERM; what was trained is saved.
@@ -72,7 +79,8 @@ def pretrain(
         >>> model = pretrain(model_of_3_layers, files, files, config, "run")
         >>> model.save("pretrained")
     """
-    strategy = strategy_of(model)
+    strategy, output = strategy_of(model), Output(verbose)
+    check_callbacks(callbacks)
     text, pairs, held_out = listed(text), listed(pairs), listed(held_out)
     check_stages(workdir, bool(config.stages))
     masking = Masking(
@@ -119,6 +127,8 @@ def pretrain(
                 figures,
                 evaluation,
                 preemption,
+                callbacks,
+                output,
             )
     return model
 
@@ -135,6 +145,8 @@ def _run_stage(
     figures: dict[str, float],
     evaluation: MaskedEvaluation | None,
     preemption: Preemption,
+    callbacks: Sequence[tf_keras.callbacks.Callback],
+    output: Output,
 ) -> None:
     task = Pretrainer(
         computing_in(model.encoder, config.precision),
@@ -143,9 +155,11 @@ def _run_stage(
         clip_norm=config.clip_norm,
         chunk_bytes=config.logits_mb * MEGABYTE,
     )
-    optimizer = AdamW(config.schedule(stage), config.weight_decay)
+    optimizer = AdamW(
+        config.schedule(stage), config.weight_decay, loss_scaling=config.precision == "float16"
+    )
     optimizer.build(task.trained_weights)
-    task.compile(optimizer)
+    compile_task(task, optimizer, config)
     state = TrainingState(
         stage.directory(workdir),
         model,
@@ -153,10 +167,11 @@ def _run_stage(
         settings,
         config.keep_checkpoints,
         parts={"head": head},
+        output=output,
     )
-    callbacks = [StopWithoutMasks(model.preprocessor, stage, state.step, dataset)]
+    own = [StopWithoutMasks(model.preprocessor, stage, state.step, dataset)]
     if evaluation:
-        callbacks.append(HeldOutText(evaluation, state, config, stage))
+        own.append(HeldOutText(evaluation, state, config, stage))
     train(
         task,
         config,
@@ -167,5 +182,5 @@ def _run_stage(
         preemption=preemption,
         files=files,
         figures=figures,
-        callbacks=callbacks,
+        callbacks=[*own, *callbacks],
     )

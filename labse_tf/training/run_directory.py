@@ -24,6 +24,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from labse_tf.data.pair_rows import PairRows
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
@@ -147,15 +148,20 @@ def listed(files: Files) -> list[str]:
     return [os.fspath(path) for path in ([files] if one else files)]
 
 
-def settings_of(config: TrainingConfig, **files: Files) -> dict[str, Any]:
+def settings_of(config: TrainingConfig, **files: Files | PairRows) -> dict[str, Any]:
     """The settings of a run: its configuration, its files by their absolute paths, and these files'
-    checksums, in the order of the paths."""
-    paths = {name: list(map(os.path.abspath, listed(given))) for name, given in files.items()}
-    checksums = {
-        # What is no file is said where it is read.
-        name: [checksum(path) if os.path.isfile(path) else None for path in sorted(given)]
-        for name, given in paths.items()
-    }
+    checksums, in the order of the paths; of pairs that are no file, their name instead."""
+    paths, checksums = {}, {}
+    for name, given in files.items():
+        if isinstance(given, PairRows):
+            paths[name], checksums[name] = [given.name], [given.checksum]
+            continue
+        paths[name] = list(map(os.path.abspath, listed(given)))
+        checksums[name] = [
+            # What is no file is said where it is read.
+            checksum(path) if os.path.isfile(path) else None
+            for path in sorted(paths[name])
+        ]
     return dataclasses.asdict(config) | paths | {CHECKSUMS: checksums}
 
 

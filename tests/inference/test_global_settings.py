@@ -44,12 +44,17 @@ def test_precision_is_what_load_says(model, release, setting):
 
 
 def test_an_encoder_of_another_policy_says_which_precisions_there_are(model):
+    with policy("float64"):
+        encoder = labse_tf.Encoder(model.encoder.config)
+    other = labse_tf.LaBSE(model.preprocessor, encoder)
+    with pytest.raises(ValueError, match=r"to compute in float64, .* give `precision`"):
+        other.encode(["a"])
     with policy("mixed_float16"):
         encoder = labse_tf.Encoder(model.encoder.config)
     other = labse_tf.LaBSE(model.preprocessor, encoder)
-    with pytest.raises(ValueError, match=r"to compute in float16, .* give `precision`"):
-        other.encode(["a"])
-    assert other.encode(["a"], precision="float32").shape == (1, 16)
+    half = other.encode(["a"])
+    np.testing.assert_array_equal(half, other.encode(["a"], precision="float16"))
+    assert (half @ other.encode(["a"], precision="float32").T).item() > 0.999
 
 
 def test_rounded_weights_are_not_saved_as_float32(release, tmp_path):

@@ -118,8 +118,8 @@ def test_bfloat16(vocab_file, vocab_size):
     moved = model.encode(MANY, precision="bfloat16")
     assert np.sum(moved * model.encode(MANY), axis=1).min() > 0.999
     assert np.sum(moved * half, axis=1).min() < 0.99
-    with pytest.raises(ValueError, match=r"`precision` \(='float16'\) must be one of \('float32',"):
-        model.encode(MANY, precision="float16")
+    with pytest.raises(ValueError, match=r"`precision` \(='float64'\) must be one of \('float32',"):
+        model.encode(MANY, precision="float64")
 
 
 def test_other_arithmetic_on_the_same_variables(model):

@@ -11,11 +11,11 @@ import tf_keras
 
 from labse_tf import EncoderConfig, Preprocessor
 from labse_tf.optimizers.adamw import AdamW
-from labse_tf.optimizers.gradients import sum_over_replicas
+from labse_tf.optimizers.steps import loss_scale_of, take_step
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.data_files import DataFiles
-from labse_tf.training.loop import train
+from labse_tf.training.loop import compile_task, train
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.run_directory import settings_of
 
@@ -47,11 +47,12 @@ class Task(tf_keras.Model):
     Args:
         encoder: has the weight.
         figures: from a step, counted from 1, to what is reported of it instead of its own figures.
+        overflows: steps whose gradient is infinite.
     """
 
-    def __init__(self, encoder, figures):
+    def __init__(self, encoder, figures, overflows):
         super().__init__()
-        self.encoder, self._figures = encoder, figures
+        self.encoder, self._figures, self._overflows = encoder, figures, overflows
         self._means = {name: tf_keras.metrics.Mean(name) for name in ("loss", "gradient_norm")}
 
     @property
@@ -64,15 +65,19 @@ class Task(tf_keras.Model):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((weight - tf.cast(side["ids"], tf.float32) / 100) ** 2)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        (gradient,) = sum_over_replicas([tape.gradient(loss, weight) / replicas])
-        self.optimizer.apply_gradients([(gradient, weight)], skip_gradients_aggregation=True)
-        own = {"loss": loss, "gradient_norm": tf.abs(gradient)}
+        scale = loss_scale_of(self.optimizer)
+        gradient = tape.gradient(loss, weight, output_gradients=scale) / replicas
+        for step in self._overflows:
+            gradient = tf.where(self.optimizer.iterations + 1 == step, np.inf, gradient)
+        norm, counts = take_step(self.optimizer, [gradient], [weight], 0.0)
+        own = {"loss": loss, "gradient_norm": norm}
         for step, others in self._figures.items():
             for name, value in others.items():
                 own[name] = tf.where(self.optimizer.iterations == step, value, own[name])
-        for name, value in own.items():
-            self._means[name].update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
+        self._means["loss"].update_state(own["loss"])
+        self._means["gradient_norm"].update_state(own["gradient_norm"], sample_weight=counts)
+        logs = {name: mean.result() for name, mean in self._means.items()}
+        return logs if scale is None else {**logs, "loss_scale": loss_scale_of(self.optimizer)}
 
 
 def dataset(context, skip):
@@ -89,7 +94,7 @@ def make_model(vocab_file):
     return types.SimpleNamespace(encoder=Encoder(), preprocessor=Preprocessor(vocab_file, 8))
 
 
-def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=()):
+def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(), overflows=()):
     """Trains a new weight in the current strategy; returns it.
 
     `callback` is the class of one, made of the state, the configuration and the stage. `pairs` are
@@ -101,10 +106,15 @@ def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(
     encoder = model.encoder
     with Preemption(tf.distribute.get_strategy()) as preemption:
         for stage in config.parsed_stages:
-            optimizer = AdamW(config.schedule(stage), config.weight_decay, config.ema_decay)
+            optimizer = AdamW(
+                config.schedule(stage),
+                config.weight_decay,
+                config.ema_decay,
+                loss_scaling=config.precision == "float16",
+            )
             optimizer.build(encoder.trainable_weights)
-            task = Task(encoder, figures or {})
-            task.compile(optimizer)
+            task = Task(encoder, figures or {}, overflows)
+            compile_task(task, optimizer, config)
             directory = stage.directory(workdir)
             state = TrainingState(directory, model, optimizer, settings, config.keep_checkpoints)
             train(

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from labse_tf import AdditiveMarginRankingLoss, DualEncoder, Encoder, EncoderConfig
 from labse_tf.encoder.encoder import INPUTS
+from labse_tf.encoder.precision import computing_in
 from labse_tf.optimizers.adamw import AdamW
 
 GLOBAL_BATCH, WIDTH, STEPS = 8, 6, 4
@@ -49,16 +50,16 @@ def global_batches(steps=STEPS, hard_negatives=0):
         yield source, target, negative
 
 
-def make_dual_encoder(clip_norm=0.5, num_layers=1, dropout=0.0, **options):
+def make_dual_encoder(clip_norm=0.5, num_layers=1, dropout=0.0, precision="float32", **options):
     """The same weights at every call; the clipping bites (the gradient's norm is above 10)."""
     encoder = Encoder(dataclasses.replace(CONFIG, num_layers=num_layers, dropout=dropout))
     rng = np.random.default_rng(5)
     for weight in encoder.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
     loss = AdditiveMarginRankingLoss(margin=0.3, scale=10.0)
-    model = DualEncoder(encoder, loss, clip_norm=clip_norm, **options)
+    model = DualEncoder(computing_in(encoder, precision), loss, clip_norm=clip_norm, **options)
     table = encoder.embeddings.word.name.removesuffix(":0")
-    optimizer = AdamW(0.01, weight_decay=0.05, tables=[table])
+    optimizer = AdamW(0.01, weight_decay=0.05, tables=[table], loss_scaling=precision == "float16")
     optimizer.build(encoder.trainable_weights)
     model.compile(optimizer)
     return model

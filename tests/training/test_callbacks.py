@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from labse_tf.training.output import Output
 from tests.training import one_weight
 from tests.training.runs import checkpoints
 
@@ -61,12 +62,25 @@ def test_lines(vocab_file, tmp_path, capsys):
         assert norm.startswith("gradient_norm: ") and speed.startswith("rows/s: ")
 
 
-def test_the_bar_of_a_terminal(vocab_file, tmp_path, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_the_bar_of_a_terminal(vocab_file, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     one_weight.run(tmp_path, vocab_file, FIVE_STEPS, FIGURES)
     last = terminal.getvalue().rstrip().splitlines()[-1].split("\r")[-1]
-    assert "5/5 [=" in last and "loss: 5.0" in last and "rows/s: " in last
+    assert " 5/5 [" in last and "loss: 5 - " in last and "rows/s: " in last
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (2, 3)])
+def test_no_bar_on_a_terminal(verbose, lines, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    output = Output(verbose)
+    output.begin(0, 10)
+    for step in range(1, 7):
+        output.step(step, {"loss": 1.0}, step % 2 == 0)
+    output.end()
+    expected = [f"{step}/10 - loss: 1" for step in (2, 4, 6)]
+    assert terminal.getvalue().splitlines() == expected[:lines]

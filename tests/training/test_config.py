@@ -20,7 +20,7 @@ PRETRAINING = PretrainingConfig(steps=8, warmup_steps=1, stages="1:50%,2:50%")
         ("warmup_steps", 12),
         ("weight_decay", -0.1),
         ("ema_decay", 1.0),
-        ("precision", "float16"),
+        ("precision", "float64"),
         ("checkpoint_every", 0),
         ("keep_checkpoints", 0),
         ("report_every", 0),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from labse_tf import Encoder, EncoderConfig
 from labse_tf.encoder.encoder import INPUTS
+from labse_tf.encoder.precision import computing_in
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.pretrainer import Pretrainer
 
@@ -41,14 +42,14 @@ def global_batches(steps=STEPS):
         yield dict(zip((*INPUTS, *MASKED), values))
 
 
-def make_pretrainer(clip_norm=0.5, chunk=4, **changes):
+def make_pretrainer(clip_norm=0.5, chunk=4, precision="float32", **changes):
     """The same weights at every call; the clipping bites."""
-    encoder = Encoder(EncoderConfig(**{**CONFIG.__dict__, **changes}))
+    encoder = computing_in(Encoder(EncoderConfig(**{**CONFIG.__dict__, **changes})), precision)
     model = Pretrainer(encoder, clip_norm=clip_norm, chunk_bytes=4 * CONFIG.vocab_size * chunk)
     rng = np.random.default_rng(5)
     for weight in model.weights:
         weight.assign(rng.normal(scale=0.3, size=weight.shape) + ("scale" in weight.name))
-    optimizer = AdamW(0.01, weight_decay=0.05)
+    optimizer = AdamW(0.01, weight_decay=0.05, loss_scaling=precision == "float16")
     optimizer.build(model.trained_weights)
     model.compile(optimizer)
     return model
@@ -130,6 +131,18 @@ def test_replicas_are_as_one_device(replicas, num_layers, mirrored):
     assert history["gradient_norm"][0] > 0.5  # the clipping bites
     for name in weights_1:
         np.testing.assert_allclose(weights[name], weights_1[name], atol=1e-5, err_msg=name)
+
+
+def test_in_float16():
+    """Loss and gradient of a step are near those of float32, and the step is taken."""
+    (batch,) = tf.nest.map_structure(tf.constant, list(global_batches(1)))
+    exact = make_pretrainer(dropout=0.2).train_step(batch)
+    model = make_pretrainer(precision="float16", dropout=0.2)
+    half = model.train_step(batch)
+    assert half["loss_scale"] == 2.0**15 and model.optimizer.loss_scale.skipped == 0
+    for name in ("loss", "gradient_norm"):
+        assert float(half[name]) == pytest.approx(float(exact[name]), rel=0.01)
+        assert half[name] != exact[name]
 
 
 def test_pooler_stays():

@@ -27,8 +27,8 @@ from labse_tf.evaluation import Tatoeba
 from labse_tf.evaluation.results import write_json
 from labse_tf.files.checksums import checksum
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
-from labse_tf.training.callbacks import say
 from labse_tf.training.config import FineTuningConfig
+from labse_tf.training.output import say
 from labse_tf.training.run_directory import RUN_FILE, VOCABULARY_FILE, compare_with_run
 from labse_tf.training.strategy import choose_strategy
 from training.experiments.data import Data, draw_pairs, files_of

@@ -18,9 +18,9 @@ from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import failures, measure, write_json
 from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
-from labse_tf.training.callbacks import say
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.fine_tuning import Loss, fine_tune
+from labse_tf.training.output import say
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,8 +22,8 @@ from typing import Any
 import labse_tf
 from labse_tf.evaluation.results import write_json
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.training.callbacks import say
 from labse_tf.training.locking import locked
+from labse_tf.training.output import say
 from labse_tf.training.run_directory import RUN_FILE, compare_with_run
 from training.experiments.translation import corpus, ways
 from training.experiments.translation.report import write_report

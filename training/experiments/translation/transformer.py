@@ -12,7 +12,7 @@ import tf_keras
 from official.nlp.modeling.models import seq2seq_transformer
 
 from labse_tf.optimizers.schedules import WarmupLinearDecay
-from labse_tf.training.callbacks import say
+from labse_tf.training.output import say
 from training.experiments.translation.corpus import TO_ENGLISH, TO_LANGUAGE, Pair
 from training.experiments.translation.settings import TranslationConfig
 
