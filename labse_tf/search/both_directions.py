@@ -109,7 +109,7 @@ def _tile(dtype: tf.DType, by_blocks: bool) -> tf.types.experimental.Polymorphic
 
     @tf.function(autograph=False, input_signature=[rows, rows, tf.TensorSpec([], tf.int32)])
     def tile(sources: tf.Tensor, targets: tf.Tensor, kept: tf.Tensor):
-        """The best of each row, scores and columns, and for each column the maxima of its blocks."""
+        """The best of each row, scores and columns; of each column the maxima of its blocks."""
         scores = tf.matmul(sources, targets, transpose_b=True)
         return *(top_by_two_levels if by_blocks else top)(scores, kept), row_block_maxima(scores)
 
