@@ -84,7 +84,7 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
 
 
 def write_plot(results: Mapping[str, Any], path: str) -> None:
-    """Above, precision against recall of each way; below, BLEU of each run against its F1."""
+    """Above, precision against recall of each way; below, BLEU against the number of pairs."""
     from matplotlib.figure import Figure
 
     languages = results["languages"]
@@ -107,7 +107,7 @@ def write_plot(results: Mapping[str, Any], path: str) -> None:
             for way in colours:
                 runs = [run for run in found["runs"] if run["way"] == way]
                 lower.plot(
-                    [run["amount"] for run in runs],
+                    [run["pairs"] / found["counts"]["true"] for run in runs],
                     [found["scores"][run["name"]][direction]["bleu"] for run in runs],
                     marker=marker, color=colours[way], linestyle="-" if way == MARGIN else "none",
                     label=f"{way}, {direction}",

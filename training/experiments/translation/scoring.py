@@ -7,7 +7,7 @@ import os
 import sacrebleu
 import tensorflow as tf
 
-from labse_tf.training.callbacks import say
+from labse_tf.training.output import say
 from training.experiments.translation.corpus import TO_ENGLISH, TO_LANGUAGE, Pair
 from training.experiments.translation.transformer import Translator
 
