@@ -23,8 +23,14 @@ OTHERS = {
     "num_heads": 3,
     "tlm_share": 0.25,
     "row_sparse": False,
+    "jit_compile": False,
     "min_score": -1.0,
     "language_filter": "identified",
+    # Multiples of `steps_per_execution`, which becomes 2.
+    "steps": 20_000,
+    "checkpoint_every": 502,
+    "report_every": 52,
+    "evaluate_every": 502,
 }
 CONFIGS = [FineTuningConfig, PretrainingConfig, EncoderConfig, PreparationOptions]
 
