@@ -207,7 +207,7 @@ def _million(flags) -> None:
     )
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    print(f"\nlabse mine on {flags.million:,} x {flags.million:,} sentences")
+    print(f"\n{flags.million:,} x {flags.million:,} sentences mined")
     print(f"{seconds / 60:.1f} minutes, at most {peak:.2f} GB of memory\n{said.stdout}")
 
 
