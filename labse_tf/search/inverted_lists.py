@@ -20,6 +20,8 @@ with the lists that are used.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -137,7 +139,7 @@ def search_list(
     for row, own in blocks[0]:
         for column, other in blocks[1]:
             few = len(other) < _FEW, len(own) < _FEW
-            found = _both_ways(own, other, tf.constant(k), few)
+            found = _both_ways(dtype, few)(own, other, tf.constant(k))
             _merge_part(forward, row, found[0].numpy(), found[1].numpy().astype(np.int64) + column)
             _merge_part(backward, column, found[2].numpy(), found[3].numpy().astype(np.int64) + row)
     return Neighbours(*forward, *backward)
@@ -159,17 +161,26 @@ def _nearest_lists(rows: tf.Tensor, centroids: tf.Tensor, count: tf.Tensor) -> t
     return tf.math.top_k(tf.matmul(rows, centroids, transpose_b=True), count).indices
 
 
-@tf.function(autograph=False, reduce_retracing=True)
-def _both_ways(sources: tf.Tensor, targets: tf.Tensor, k: tf.Tensor, few: tuple[bool, bool]):
-    """The best of a tile for its rows and for its columns: scores and places, k or all.
+@functools.cache
+def _both_ways(
+    dtype: tf.DType, few: tuple[bool, bool]
+) -> tf.types.experimental.PolymorphicFunction:
+    """Traced once, for all shapes.
 
     `few`: whether there are few targets, and few sources.
     """
-    scores = tf.matmul(sources, targets, transpose_b=True)
-    found = []
-    for tile, has_few in zip((scores, tf.transpose(scores)), few):
-        found += (top if has_few else top_by_blocks)(tile, tf.minimum(k, tf.shape(tile)[1]))
-    return found
+    rows = tf.TensorSpec([None, None], dtype)
+
+    @tf.function(autograph=False, input_signature=[rows, rows, tf.TensorSpec([], tf.int32)])
+    def both_ways(sources: tf.Tensor, targets: tf.Tensor, k: tf.Tensor):
+        """The best of a tile for its rows and for its columns: scores and places, k or all."""
+        scores = tf.matmul(sources, targets, transpose_b=True)
+        found = []
+        for tile, has_few in zip((scores, tf.transpose(scores)), few):
+            found += (top if has_few else top_by_blocks)(tile, tf.minimum(k, tf.shape(tile)[1]))
+        return found
+
+    return both_ways
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
