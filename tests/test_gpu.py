@@ -141,7 +141,7 @@ def test_a_release_of_the_gpu_is_read_on_the_cpu(vocab_file, vocab_size, tmp_pat
 
 
 def test_fine_tuning(vocab_file, vocab_size, tmp_path):
-    """The whole of `fine_tune`, in every precision: the loss falls."""
+    """The whole of `fine_tune`, in every precision: it ends, with other weights."""
     pairs = tmp_path / "de-en.tsv"
     lines = [f"{a} {i}\t{b} {i}" for i in range(40) for a, b in itertools.pairwise(SENTENCES)]
     pairs.write_text("\n".join(line for line in lines if line.strip()) + "\n", encoding="utf-8")
@@ -153,7 +153,8 @@ def test_fine_tuning(vocab_file, vocab_size, tmp_path):
         before = model.encode(SENTENCES)
         config = dataclasses.replace(config, precision=precision)
         model = labse_tf.fine_tune(model, [str(pairs)], config, str(tmp_path / precision))
-        assert np.abs(model.encode(SENTENCES) - before).max() > 0.01
+        change = np.abs(model.encode(SENTENCES) - before).max()
+        assert np.isfinite(change) and change > 0.01
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labse_tf.evaluation.report.colours import CURVES
@@ -27,13 +27,29 @@ def write_report(results: Mapping[str, Any], folder: str) -> str:
         results: see `Comparison.compare`.
         folder: is replaced if it is there.
     """
-    table = render_table(results)
+    return write_files(results, render_table(results), write_plot, folder)
+
+
+def write_files(
+    results: Mapping[str, Any],
+    table: str,
+    plot: Callable[[Mapping[str, Any], str], None],
+    folder: str,
+) -> str:
+    """Writes results.json, table.md and plot.png, or none of them; returns the table.
+
+    Args:
+        results: in types that JSON has.
+        table: of them, Markdown.
+        plot: draws them to a path.
+        folder: is replaced if it is there.
+    """
     with atomic_directory(folder) as unfinished:
         with open(os.path.join(unfinished, "results.json"), "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1, ensure_ascii=False, allow_nan=False)
         with open(os.path.join(unfinished, "table.md"), "w", encoding="utf-8") as file:
             file.write(table + "\n")
-        write_plot(results, os.path.join(unfinished, "plot.png"))
+        plot(results, os.path.join(unfinished, "plot.png"))
     return table
 
 

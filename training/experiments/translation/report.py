@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from labse_tf.evaluation.report.colours import CURVES
-from labse_tf.files.atomic import atomic_directory
+from training.experiments.report import write_files
 from training.experiments.translation.scoring import FROM, TO
 from training.experiments.translation.ways import MARGIN, TRUE
 
@@ -22,14 +20,7 @@ def write_report(results: Mapping[str, Any], folder: str) -> str:
         results: see `Experiment`.
         folder: is replaced if it is there.
     """
-    table = render_table(results)
-    with atomic_directory(folder) as unfinished:
-        with open(os.path.join(unfinished, "results.json"), "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1, ensure_ascii=False, allow_nan=False)
-        with open(os.path.join(unfinished, "table.md"), "w", encoding="utf-8") as file:
-            file.write(table + "\n")
-        write_plot(results, os.path.join(unfinished, "plot.png"))
-    return table
+    return write_files(results, render_table(results), write_plot, folder)
 
 
 def render_table(results: Mapping[str, Any]) -> str:
