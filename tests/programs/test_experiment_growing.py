@@ -10,7 +10,7 @@ import pytest
 
 from labse_tf.training.run_directory import load_run
 from tests.programs.test_experiments import arguments, check_report, data, eagerly, no_training
-from training.experiments import comparison, growing, runs
+from training.experiments import comparison, growing, runs, timing
 
 __all__ = ["data", "eagerly"]  # fixtures
 
@@ -18,19 +18,26 @@ __all__ = ["data", "eagerly"]  # fixtures
 def test_growing(eagerly, data, tmp_path, monkeypatch):
     """Steps of 1 s without layers and 2 s with one: 2 + 2 of them take as long as 3 of 2 s."""
     monkeypatch.setattr(growing, "_seconds_per_step", lambda _, layers, steps: 1.0 + layers)
-    flags = arguments(data, tmp_path, "--steps", "4", "--stages", "0:50%,1:50%")
+    flags = arguments(
+        data, tmp_path, "--steps", "4", "--stages", "0:50%,1:50%", "--learning-rates", "0.01,0.02"
+    )
     flags = [flag for i, flag in enumerate(flags) if "--num-layers" not in flags[i - 1 : i + 1]]
     growing.main(flags)
-    names = ["grown, 4 steps", "full depth as long, 3 steps", "full depth, 4 steps"]
-    check_report(tmp_path, names)
+    names = [
+        f"{way} steps, learning rate {rate}"
+        for way in ("grown, 4", "full depth, 3")
+        for rate in (0.01, 0.02)
+    ]
+    results = check_report(tmp_path, names, [*names[2:], "", ""])
+    assert [run["training"]["learning_rate"] for run in results["runs"]] == [0.01, 0.02] * 2
     folders = [tmp_path / "runs" / re.sub(r"[^\w.]+", "-", name) / "seed-0" for name in names]
-    assert load_run(folders[0]).encoder.config.num_layers == 1
-    shallow = load_run(folders[0] / "stage-1", 0).encoder
-    assert shallow.config.num_layers == 0
-    for folder, steps in zip(folders[1:], (3, 4), strict=True):
-        settings = json.loads((folder / "config.json").read_text())["settings"]
-        assert (settings["stages"], settings["steps"]) == ("", steps)
-        deep = load_run(folder, 0).encoder
+    for grown, full in zip(folders[:2], folders[2:], strict=True):
+        assert load_run(grown).encoder.config.num_layers == 1
+        shallow = load_run(grown / "stage-1", 0).encoder
+        assert shallow.config.num_layers == 0
+        settings = json.loads((full / "config.json").read_text())["settings"]
+        assert (settings["stages"], settings["steps"]) == ("", 3)
+        deep = load_run(full, 0).encoder
         assert deep.config.num_layers == 1
         np.testing.assert_array_equal(deep.embeddings.word, shallow.embeddings.word)
     # The times are not measured again, nor are finished runs trained.
@@ -53,14 +60,16 @@ def test_seconds_per_step(monkeypatch, start_up):
         clock[0] += start_up + 0.25 * config.steps
 
     monkeypatch.setattr(growing, "fine_tune", fine_tune)
-    monkeypatch.setattr(growing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "monotonic", lambda: clock[0])
     made = types.SimpleNamespace(
         pairs=["pairs"],
         training=dataclasses.replace(comparison.TRAINING, stages="0:50%,2:50%"),
         new_model=lambda seed, num_layers: f"{num_layers} layers",
     )
     assert growing._seconds_per_step(made, 2, 12) == pytest.approx(0.25)
-    assert taken == [3, 12]
-    monkeypatch.setattr(growing.time, "monotonic", lambda: 0.0)
+    assert taken == [3, 3, 12]
+    monkeypatch.setattr(timing.time, "monotonic", lambda: 0.0)
     with pytest.raises(ValueError, match="12 steps took no longer than 3"):
         growing._seconds_per_step(made, 2, 12)
+    with pytest.raises(ValueError, match=r"`timed_steps` \(=3\)"):
+        growing._seconds_per_step(made, 2, 3)

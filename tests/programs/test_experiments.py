@@ -64,7 +64,7 @@ def arguments(data, workdir, *more):
     ]  # fmt: skip
 
 
-def check_report(workdir, names, seeds=1):
+def check_report(workdir, names, against, seeds=1):
     """The table against results.json, and that against the runs' own files, one measured anew."""
     assert sorted(p.name for p in (workdir / "report").iterdir()) == [
         "plot.png", "results.json", "table.md",
@@ -73,24 +73,26 @@ def check_report(workdir, names, seeds=1):
     results = json.loads((workdir / "report" / "results.json").read_text())
     assert [run["name"] for run in results["runs"]] == names
     assert list(results["pairs"].values()) == [60, 60]
-    accuracies = {}
+    accuracies, seconds = {}, 0
     for run in results["runs"]:
         assert [measured["seed"] for measured in run["measured"]] == list(range(seeds))
         for measured in run["measured"]:
             figures = json.loads(run_file(workdir, run["name"], measured["seed"], "tatoeba.json"))
+            seconds += figures["model"]["seconds"] + figures["model"]["start_seconds"]
             figures = figures["benchmarks"][0]["figures"]
             mean = (figures["deu/accuracy"] + figures["fra/accuracy"]) / 2
             assert measured["accuracy"] == pytest.approx(mean)
         accuracies[run["name"]] = [100 * measured["accuracy"] for measured in run["measured"]]
-    for run in results["runs"]:
-        values, base = accuracies[run["name"]], accuracies[results["against"]]
-        row = next(line for line in table if line.startswith(f"| {run['name']} | "))
+    count = len(names) * seeds
+    assert any(x.startswith(f"- {count} trainings, {seconds / 3600:.1f} hours") for x in table)
+    for name, other in zip(names, against, strict=True):
+        values = accuracies[name]
+        row = next(line for line in table if line.startswith(f"| {name} | "))
         cells = [cell.strip() for cell in row.strip("|").split("|")]
-        gains = np.subtract(values, base)
         assert cells[1].split(" ± ")[0] == f"{np.mean(values):.2f}"
-        assert cells[2].split(" ± ")[0] == (
-            "" if run["name"] == results["against"] else f"{np.mean(gains):+.2f}"
-        )
+        assert cells[3] == other
+        gains = np.subtract(values, accuracies[other]) if other else []
+        assert cells[2].split(" ± ")[0] == (f"{np.mean(gains):+.2f}" if other else "")
         if seeds > 1:
             assert cells[1].endswith(f"± {statistics.stdev(values):.2f}")
     png = (workdir / "report" / "plot.png").read_bytes()
@@ -101,7 +103,7 @@ def check_report(workdir, names, seeds=1):
 
 
 def run_file(workdir, name, seed, file):
-    folder = re.sub(r"[ ,%]+", "-", name)
+    folder = re.sub(r"[^\w.]+", "-", name)
     return (workdir / "runs" / folder / f"seed-{seed}" / file).read_text()
 
 
@@ -119,24 +121,30 @@ def no_training(*_, **__):
 
 
 def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
-    margin.main(arguments(data, tmp_path, "--seeds", "2"))
-    names = ["margin 0", "margin 0.3"]
-    check_report(tmp_path, names, seeds=2)
+    flags = arguments(data, tmp_path, "--margins", "0,0.3", "--scales", "5,20")
+    margin.main([*flags, "--seeds", "2"])
+    names = [f"scale {scale}, margin {margin}" for scale in (5, 20) for margin in (0, 0.3)]
+    check_report(tmp_path, names, ["", names[0], "", names[2]], seeds=2)
     table = (tmp_path / "report" / "table.md").read_text()
     assert table.strip() in capfd.readouterr().out
-    folders = {name: tmp_path / "runs" / name.replace(" ", "-") for name in names}
+    folders = {
+        name: tmp_path / "runs" / name.replace(", ", "-").replace(" ", "-") for name in names
+    }
     for name, folder in folders.items():
         settings = json.loads((folder / "seed-1" / "config.json").read_text())["settings"]
-        assert settings["margin"] == float(name.split()[1]) and settings["seed"] == 1
+        assert name == f"scale {settings['scale']:g}, margin {settings['margin']:g}"
+        assert settings["seed"] == 1
     # From the same weights, which are the seed's; and to others.
     starts = {(n, s): read(f / f"seed-{s}", 0) for n, f in folders.items() for s in (0, 1)}
     for seed in (0, 1):
-        assert_same(starts["margin 0", seed], starts["margin 0.3", seed])
-    assert np.abs(starts["margin 0", 0][0] - starts["margin 0", 1][0]).max() > 1e-3
+        for name in names[1:]:
+            assert_same(starts[names[0], seed], starts[name, seed])
+    assert np.abs(starts[names[0], 0][0] - starts[names[0], 1][0]).max() > 1e-3
     ends = [read(folder / "seed-0")[0] for folder in folders.values()]
-    assert np.abs(ends[0] - ends[1]).max() > 0
+    for end in ends[1:]:
+        assert np.abs(ends[0] - end).max() > 0
     # One figure anew, by NumPy.
-    model = load_run(folders["margin 0"] / "seed-0")
+    model = load_run(folders[names[0]] / "seed-0")
     sides = (data / "tatoeba" / f"tatoeba.deu-eng.{side}" for side in ("deu", "eng"))
     x, y = (model.encode(path.read_text().splitlines()) for path in sides)
     right = [np.mean((x @ y.T).argmax(axis) == np.arange(20)) for axis in (1, 0)]
@@ -147,77 +155,124 @@ def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
     # Finished runs are read back; a report that was lost comes again; other settings are refused.
     monkeypatch.setattr(runs, "fine_tune", no_training)
     (tmp_path / "report").rename(tmp_path / "elsewhere")
-    margin.main(arguments(data, tmp_path, "--seeds", "2"))
+    margin.main([*flags, "--seeds", "2"])
     assert (tmp_path / "report" / "table.md").read_text() == table
     with pytest.raises(ValueError, match=r"settings\.training\.steps was 2, now 3"):
-        margin.main(arguments(data, tmp_path, "--steps", "3"))
+        margin.main([*flags, "--steps", "3"])
     with pytest.raises(AssertionError, match="trained again"):
-        margin.main(arguments(data, tmp_path, "--seeds", "3"))
+        margin.main([*flags, "--seeds", "3"])
     assert not list(tmp_path.glob("**/*unfinished*"))
 
 
 def test_cross_replica(data, tmp_path, monkeypatch, mirrored):
     monkeypatch.setattr(comparison, "choose_strategy", mirrored)
-    flags = arguments(data, tmp_path, "--replicas", "2")
+    flags = arguments(data, tmp_path, "--replicas", "2", "--gathered", "1,2")
     cross_replica.main(flags)
-    names = ["in-batch, 3 negatives", "cross-replica, 7 negatives"]
-    check_report(tmp_path, names)
-    local, everywhere = (
-        json.loads(run_file(tmp_path, name, 0, "config.json"))["settings"] for name in names
-    )
-    assert local.pop("loss") == "ReplicaNegativesLoss" and local == everywhere
+    names = [
+        f"{way}, {negatives} negatives"
+        for way in ("cross-replica", "in-batch, gradient caching")
+        for negatives in (3, 7)
+    ]
+    against = ["", names[0], names[0], names[1]]
+    results = check_report(tmp_path, names, against)
+    assert [run["x"] for run in results["runs"]] == [3, 7, 3, 7]
+    settings = [json.loads(run_file(tmp_path, n, 0, "config.json"))["settings"] for n in names]
+    assert [s.pop("group") for s in settings] == [4, 8, 4, 8]
+    assert [s.pop("chunk_size") for s in settings] == [0, 0, 4, 4]
+    assert settings[1:] == settings[:1] * 3 and settings[0]["loss"] == "GroupNegativesLoss"
+    # As the claim is: the same negatives, from wherever they are, teach the same.
+    ends = [read(tmp_path / "runs" / name.replace(", ", "-").replace(" ", "-") / "seed-0")
+            for name in names]  # fmt: skip
+    for replicas, caching in ((0, 2), (1, 3)):
+        for x, y in zip(ends[replicas], ends[caching], strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-4)
+    assert np.abs(ends[0][0] - ends[1][0]).max() > 1e-3
     monkeypatch.setattr(runs, "fine_tune", no_training)
     cross_replica.main(flags)
     with pytest.raises(ValueError, match=r"`replicas` \(=3\) must .* divide `batch_size` \(=8\)"):
         cross_replica.main(arguments(data, tmp_path / "3", "--replicas", "3"))
+    with pytest.raises(ValueError, match=r"`gathered` \(='1,3'\).*`replicas` \(=4\)"):
+        flags = ["--replicas", "4", "--gathered", "1,3"]
+        cross_replica.main(arguments(data, tmp_path / "4", *flags))
 
 
 def test_hard_negatives(eagerly, data, tmp_path, monkeypatch):
-    flags = arguments(data, tmp_path, "--first-steps", "3")
+    flags = arguments(data, tmp_path, "--first-steps", "3", "--counts", "1,2")
     hard_negatives.main(flags)
-    names = ["no hard negatives", "one hard negative"]
-    check_report(tmp_path, names)
+    names = ["none", "1 random", "1 mined", "2 random", "2 mined"]
+    check_report(tmp_path, names, ["", *["none"] * 4])
     settings = [json.loads(run_file(tmp_path, n, 0, "config.json"))["settings"] for n in names]
-    assert [s.pop("hard_negatives") for s in settings] == [0, 1] and settings[0] == settings[1]
+    assert [s.pop("hard_negatives") for s in settings] == [0, 1, 1, 2, 2]
+    files = [s.pop("pairs")[0] for s in settings]
+    folders = ["pairs", *[f"{way}/seed-0/{n}" for n in (1, 2) for way in ("random", "mined")]]
+    assert files == [str(tmp_path / folder / "deu-eng.tsv.gz") for folder in folders]
+    assert len({s.pop("checksums")["pairs"][0] for s in settings}) == 5
+    assert all(s == settings[0] for s in settings)
     first = tmp_path / "first-stage" / "seed-0"
-    for name in ("no-hard-negatives", "one-hard-negative"):
-        assert_same(read(tmp_path / "runs" / name / "seed-0", 0), read(first))
-    # Every third column by brute force.
-    with gzip.open(tmp_path / "hard-negatives" / "seed-0" / "deu-eng.tsv.gz", "rt") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file]
-    assert [tuple(r[:2]) for r in rows] == list(read_columns(tmp_path / "pairs/deu-eng.tsv.gz"))
+    for name in names:
+        assert_same(read(tmp_path / "runs" / name.replace(" ", "-") / "seed-0", 0), read(first))
     model = load_run(first)
-    x, y = (model.encode([row[side] for row in rows]) for side in (0, 1))
-    for row, cosines in zip(rows, x @ y.T, strict=True):
-        right = {r[1] for r in rows if r[0] == row[0]}
-        wrong = {r[1]: c for r, c in zip(rows, cosines, strict=True) if r[1] not in right}
-        assert row[2] not in right and wrong[row[2]] == pytest.approx(max(wrong.values()), abs=1e-5)
+    pairs = list(read_columns(tmp_path / "pairs/deu-eng.tsv.gz"))
+    right = {source: {t for s, t in pairs if s == source} for source, _ in pairs}
+    rows = {}
+    for way in ("random", "mined"):
+        with gzip.open(tmp_path / way / "seed-0" / "2" / "deu-eng.tsv.gz", "rt") as file:
+            rows[way] = [line.rstrip("\n").split("\t") for line in file]
+        with gzip.open(tmp_path / way / "seed-0" / "1" / "deu-eng.tsv.gz", "rt") as file:
+            assert [line.rstrip("\n").split("\t") for line in file] == [r[:3] for r in rows[way]]
+        assert [tuple(r[:2]) for r in rows[way]] == pairs
+        for source, _, *negatives in rows[way]:
+            assert len(set(negatives)) == 2 and not right[source] & set(negatives)
+    # What is mined by brute force; what is drawn is from everywhere.
+    x, y = (model.encode([pair[side] for pair in pairs]) for side in (0, 1))
+    for row, cosines in zip(rows["mined"], x @ y.T, strict=True):
+        wrong = {p[1]: c for p, c in zip(pairs, cosines, strict=True) if p[1] not in right[row[0]]}
+        nearest = sorted(wrong.values(), reverse=True)[:2]
+        np.testing.assert_allclose([wrong[text] for text in row[2:]], nearest, atol=1e-5)
+    assert len({row[2] for row in rows["random"]}) > 25
     monkeypatch.setattr(runs, "fine_tune", no_training)
     monkeypatch.setattr(hard_negatives, "fine_tune", no_training)
     hard_negatives.main(flags)
+    with pytest.raises(ValueError, match=r"`counts` \(='0,1'\)"):
+        hard_negatives.main(arguments(data, tmp_path / "0", "--counts", "0,1"))
 
 
-def test_pretraining(eagerly, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tlm_share", ["0", "0.5"])
+def test_pretraining(eagerly, data, tmp_path, monkeypatch, tlm_share):
+    """Pre-training's steps of 3 s and ranking's of 2 s: 2 + 2 of them take as long as 5 of 2 s."""
+    seconds = iter([3.0, 2.0])
+    monkeypatch.setattr(pretraining, "seconds_per_step", lambda train, steps: next(seconds))
     flags = arguments(
         data, tmp_path, "--amounts", "20,100", "--pretraining-steps", "2",
-        "--pretraining-batch-size", "4",
+        "--pretraining-batch-size", "4", "--tlm-share", tlm_share,
     )  # fmt: skip
     pretraining.main(flags)
-    names = [f"{n}% of the pairs, {w} pre-training" for w in ("without", "with") for n in (20, 100)]
-    results = check_report(tmp_path, names)
-    assert [run["x"] for run in results["runs"]] == [20, 100, 20, 100]
-    # One pre-training, on text alone; both amounts begin where it ended, the others at random.
-    (folder,) = (tmp_path / "pretraining").iterdir()
-    settings = json.loads((folder / "config.json").read_text())["settings"]
-    assert settings["pairs"] == [] and settings["tlm_share"] == 0
-    assert settings["text"] == [str(tmp_path / "pairs" / f"{c}-eng.tsv.gz") for c in ("deu", "fra")]
-    starts = [read(next(tmp_path.glob(f"runs/{n}-of*-{w}-pre-training/seed-0")), 0)
-              for w in ("with", "without") for n in (20, 100)]  # fmt: skip
-    assert_same(starts[0], read(folder))
-    assert_same(starts[1], starts[0])
-    assert_same(starts[2], starts[3])
-    assert_same(starts[2], read(folder, 0))
+    ways = ["without pre-training", "with pre-training", "without, as long: 5 steps"]
+    names = [f"{n}% of the pairs, {way}" for way in ways for n in (20, 100)]
+    results = check_report(tmp_path, names, ["", "", *names[:2] * 2])
+    assert [run["x"] for run in results["runs"]] == [20, 100] * 3
+    assert [run["training"]["steps"] for run in results["runs"]] == [2] * 4 + [5] * 2
+    starts = [
+        read(next(tmp_path.glob(f"runs/{n}-of*-{way}/seed-0")), 0)
+        for way in ("without-pre-training", "with-pre-training", "without-as*")
+        for n in (20, 100)
+    ]
+    text = [str(tmp_path / "pairs" / f"{c}-eng.tsv.gz") for c in ("deu", "fra")]
+    amounts = ["20%", "100%"] if float(tlm_share) else ["."] * 2
+    for amount, start in zip(amounts, starts[2:4], strict=True):
+        # On text alone, one pre-training for all; with pairs, those of each part.
+        folder = tmp_path / "pretraining" / amount / "seed-0"
+        settings = json.loads((folder / "config.json").read_text())["settings"]
+        parts = [str(tmp_path / "parts" / amount / "seed-0" / f"{c}-eng.tsv.gz")
+                 for c in ("deu", "fra")]  # fmt: skip
+        assert settings["pairs"] == (parts if float(tlm_share) else [])
+        assert settings["text"] == text and settings["tlm_share"] == float(tlm_share)
+        assert_same(start, read(folder))
+        assert_same(starts[0], read(folder, 0))
+    for start in (starts[1], *starts[4:]):
+        assert_same(starts[0], start)
     assert np.abs(starts[0][0] - starts[2][0]).max() > 0
+    assert (np.abs(starts[2][0] - starts[3][0]).max() > 0) == bool(float(tlm_share))
     # A part of 20% is 20% of each language, and a part of the whole.
     for code in ("deu", "fra"):
         whole, part = (

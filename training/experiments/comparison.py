@@ -16,8 +16,9 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import tensorflow as tf
 import tf_keras
 
 import labse_tf
@@ -35,17 +36,26 @@ from training.experiments.data import Data, draw_pairs, files_of
 from training.experiments.report import check_plotting, write_report
 from training.experiments.runs import Measuring, Run
 
-ENCODER = labse_tf.EncoderConfig.small(vocab_size=16_000)
+# Small enough for dozens of trainings, three of each kind, in an hour.
+ENCODER = labse_tf.EncoderConfig.small(
+    vocab_size=16_000,
+    hidden_size=128,
+    num_layers=1,
+    intermediate_size=512,
+    dropout=0.0,
+    initializer_range=0.05,
+)
+DATA = Data()
 # What the experiments have nothing for: held-out pairs, and files with further columns.
 _WITHOUT = ("evaluate_every", "patience", "hard_negatives")
 TRAINING = FineTuningConfig(
-    steps=1000,
+    steps=600,
     batch_size=256,
-    learning_rate=1e-3,
-    warmup_steps=100,
+    learning_rate=8e-3,
+    warmup_steps=30,
     scale=20.0,
     exponent=0.7,
-    checkpoint_every=250,
+    checkpoint_every=300,
     keep_checkpoints=1,
     report_every=100,
 )
@@ -65,6 +75,7 @@ class Comparison:
             number of logical CPU devices.
         training: the defaults of the flags of FineTuningConfig.
         fixed: fields of it that the experiment sets itself: they have no flags.
+        encoder, data: the defaults of the flags of EncoderConfig and of Data.
 
     Attributes:
         options: an instance of that dataclass, as given.
@@ -87,26 +98,28 @@ class Comparison:
         options: type,
         training: FineTuningConfig = TRAINING,
         fixed: Sequence[str] = (),
+        encoder: labse_tf.EncoderConfig = ENCODER,
+        data: Data = DATA,
     ):
         parser = argparse.ArgumentParser(
             prog=f"python -m {program}",
             description=description,
-            epilog="On 2 CPU cores expect 10 to 20 minutes for every 1,000 steps of 256 pairs, for "
-            "each run and each seed. WORKDIR/report has the table, the plot and all figures. "
-            "Interrupt it when you like: started again with the same flags, it goes on.",
+            epilog="By default it takes about an hour on one CPU core. WORKDIR/report has the "
+            "table, the plot and all figures. Interrupt it when you like: started again with the "
+            "same flags, it goes on.",
             allow_abbrev=False,  # --margin, which is fixed, is not --margins
         )
         parser.add_argument("--pairs", required=True, help="directory of <code>-eng.tsv.gz")
         parser.add_argument("--workdir", required=True, help="directory of the experiment")
         add_flags(parser.add_argument_group("what is compared"), options)
-        add_flags(parser.add_argument_group("data"), Data)
+        add_flags(parser.add_argument_group("data"), Data, preset=data)
         add_flags(
             parser.add_argument_group("training"),
             FineTuningConfig,
             preset=training,
             without=[*_WITHOUT, *fixed],
         )
-        add_flags(parser.add_argument_group("encoder"), labse_tf.EncoderConfig, preset=ENCODER)
+        add_flags(parser.add_argument_group("encoder"), labse_tf.EncoderConfig, preset=encoder)
         flags = parser.parse_args(arguments)
         given = from_flags(flags, FineTuningConfig)
         check_plotting()
@@ -114,8 +127,8 @@ class Comparison:
         self.training = dataclasses.replace(training, **given)
         self.workdir = flags.workdir
         self.strategy = choose_strategy(getattr(self.options, "replicas", 1))
-        self._data = Data(**from_flags(flags, Data))
-        self._encoder = dataclasses.replace(ENCODER, **from_flags(flags, labse_tf.EncoderConfig))
+        self._data = dataclasses.replace(data, **from_flags(flags, Data))
+        self._encoder = dataclasses.replace(encoder, **from_flags(flags, labse_tf.EncoderConfig))
         self._command = shlex.join(
             ["python", "-m", program, *(sys.argv[1:] if arguments is None else arguments)]
         )
@@ -130,7 +143,12 @@ class Comparison:
         self._evaluation.check(self._data.tatoeba or None)
         self._start(program)
 
-    def new_model(self, seed: int, num_layers: int | None = None) -> labse_tf.LaBSE:
+    def new_model(
+        self,
+        seed: int,
+        num_layers: int | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> labse_tf.LaBSE:
         """A model with random weights, the same for the same seed; and, of the embeddings, for
         any number of layers, which is that of the flags by default."""
         tf_keras.utils.set_random_seed(seed)
@@ -138,17 +156,22 @@ class Comparison:
         config = dataclasses.replace(self._encoder, vocab_size=preprocessor.vocab_size)
         if num_layers is not None:
             config = dataclasses.replace(config, num_layers=num_layers)
-        with self.strategy.scope():
+        with (strategy or self.strategy).scope():
             return labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config))
 
-    def compare(
-        self, runs: Sequence[Run], against: str, x_label: str = "", log_x: bool = False
-    ) -> None:
+    def kept(self, name: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What was measured once in this experiment, from its file `name` if it is there."""
+        path = os.path.join(self.workdir, name)
+        if not os.path.exists(path):
+            write_json(measure(), path)
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+
+    def compare(self, runs: Sequence[Run], x_label: str = "", log_x: bool = False) -> None:
         """Trains and measures all runs, and writes the report.
 
         Args:
             runs: of different names.
-            against: name of the run that the others are compared with, seed by seed.
             x_label: of the plot, if the runs have places on it.
             log_x: whether its axis is logarithmic.
         """
@@ -159,14 +182,15 @@ class Comparison:
             self._data.tatoeba or None,
             self._command,
         )
+        # Seed by seed: what slows the machine for a while slows all runs.
         measured = {
-            run.name: [measuring(run, seed, self.new_model, self.pairs) for seed in seeds]
+            (run.name, seed): measuring(run, seed, self.new_model, self.pairs)
+            for seed in seeds
             for run in runs
         }
         results = {
             "description": self._description,
             "command": self._command,
-            "against": against,
             "x_label": x_label,
             "log_x": log_x,
             "seeds": seeds,
@@ -176,10 +200,11 @@ class Comparison:
             "runs": [
                 {
                     "name": run.name,
+                    "against": run.against,
                     "line": run.line,
                     "x": run.x,
                     "training": dataclasses.asdict(run.training),
-                    "measured": measured[run.name],
+                    "measured": [measured[run.name, seed] for seed in seeds],
                 }
                 for run in runs
             ],

@@ -20,11 +20,11 @@ class Data:
     """What is trained and measured on, and how often; all experiments have these flags."""
 
     languages: str = option(
-        "cmn,deu,fra,hin,jpn,rus,tur,ukr",
+        "ara,cmn,deu,ell,fra,heb,hin,jpn,kor,rus,spa,tur,ukr",
         "codes of the languages; '' for all that the directory and the Tatoeba test have",
     )
     max_pairs: int = option(20_000, "most pairs of a language, drawn at random; 0: all")
-    seq_length: int = option(32, "longest sentence in tokens", model_garden=32)
+    seq_length: int = option(24, "longest sentence in tokens", model_garden=32)
     seeds: int = option(3, "runs of each kind: --seed, --seed + 1, ...; more may be added later")
     tatoeba: str = option("", "directory of the Tatoeba test; '' for the one in labse_tf")
 

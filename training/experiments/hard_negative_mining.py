@@ -1,4 +1,4 @@
-"""add_hard_negatives: to each pair the nearest target that is none of its source's."""
+"""Hard negatives for pairs: the nearest targets that are none of a source's, or any of them."""
 
 from __future__ import annotations
 
@@ -13,50 +13,86 @@ from labse_tf.inference.model import LaBSE
 from labse_tf.search.nearest import nearest
 from training.experiments.data import write_rows
 
+Pairs = Sequence[tuple[str, str]]
 
-def add_hard_negatives(files: Sequence[str], folder: str, model: Callable[[], LaBSE]) -> list[str]:
-    """Writes files of the same names with a third column, in the order of the pairs.
 
-    It holds the file's target nearest to the source by cosine among those that are not equal to
-    any target that the source has in this file. It may still be a good translation: a paraphrase.
+def add_negatives(
+    files: Sequence[str],
+    folder: str,
+    counts: Sequence[int],
+    choose: Callable[[Pairs, int], Sequence[Sequence[str]]],
+) -> None:
+    """Writes FOLDER/COUNT for each count: files of the same names with so many further columns.
 
     Args:
-        files: of translation pairs, `.tsv.gz`.
+        files: of translation pairs, `.tsv.gz`; their order is kept.
         folder: is written whole or not at all; one that is there is left as it is.
-        model: gives what embeds; called if it is needed.
+        counts: numbers of negatives; a smaller one is the first of a larger one.
+        choose: from a file's pairs and the largest count to the negatives of each pair; called if
+            they are needed.
+    """
+    if os.path.isdir(folder):
+        return
+    with atomic_directory(folder) as unfinished:
+        for count in counts:
+            os.makedirs(os.path.join(unfinished, str(count)))
+        for file in files:
+            pairs = list(read_columns(file))
+            negatives = choose(pairs, max(counts))
+            for count in counts:
+                rows = [(*p, *texts[:count]) for p, texts in zip(pairs, negatives, strict=True)]
+                write_rows(rows, os.path.join(unfinished, str(count), os.path.basename(file)))
+
+
+def hard_negatives(pairs: Pairs, model: LaBSE, count: int = 1) -> list[list[str]]:
+    """For each pair the targets nearest to its source by cosine that are no translations of it.
+
+    A target that equals one that the source has in these pairs is a translation. What is left may
+    still be a good one: a paraphrase.
+
+    Args:
+        pairs: of one language.
+        model: embeds them.
+        count: hard negatives of a pair, the nearest first.
 
     Raises:
-        ValueError: a source has all targets of its file for translations.
+        ValueError: a source has nearly all targets for translations.
     """
-    if not os.path.isdir(folder):
-        embedder = model()
-        with atomic_directory(folder) as unfinished:
-            for file in files:
-                pairs = list(read_columns(file))
-                negatives = hard_negatives(pairs, embedder)
-                rows = [(*pair, text) for pair, text in zip(pairs, negatives, strict=True)]
-                write_rows(rows, os.path.join(unfinished, os.path.basename(file)))
-    return [os.path.join(folder, os.path.basename(file)) for file in files]
+    right, targets = _translations(pairs, count)
+    most = max(map(len, right.values()))
+    x, y = (model.encode(side, show_progress=False) for side in (list(right), targets))
+    _, found = nearest(x, y, most + count)
+    # Of so many at least `count` are wrong: the first such.
+    wrong = {
+        source: [targets[i] for i in row if targets[i] not in right[source]][:count]
+        for source, row in zip(right, np.asarray(found), strict=True)
+    }
+    return [wrong[source] for source, _ in pairs]
 
 
-def hard_negatives(pairs: Sequence[tuple[str, str]], model: LaBSE) -> list[str]:
-    """A hard negative for each pair, see `add_hard_negatives`."""
+def random_negatives(pairs: Pairs, seed: int, count: int = 1) -> list[list[str]]:
+    """As `hard_negatives`, but any such targets, drawn at random without replacement."""
+    right, targets = _translations(pairs, count)
+    most = max(map(len, right.values()))
+    rng = np.random.default_rng(seed)
+
+    def drawn(source: str) -> list[str]:
+        places = rng.choice(len(targets), most + count, replace=False)
+        return [targets[i] for i in places if targets[i] not in right[source]][:count]
+
+    return [drawn(source) for source, _ in pairs]
+
+
+def _translations(pairs: Pairs, count: int) -> tuple[dict[str, set[str]], list[str]]:
+    """Of each source its targets; and all targets."""
     right: dict[str, set[str]] = {}
     for source, target in pairs:
         right.setdefault(source, set()).add(target)
-    sources, targets = list(right), sorted({target for _, target in pairs})
+    targets = sorted({target for _, target in pairs})
     most = max(map(len, right.values()))
-    if most == len(targets):
+    if most + count > len(targets):
         raise ValueError(
-            f"A source has all {most} targets of its file for translations: no target is left to "
-            "be its hard negative. Give more pairs."
+            f"A source has {most} of the {len(targets)} targets of its file for translations: too "
+            f"few are left for {count} negatives. Give more pairs."
         )
-    x, y = (model.encode(side, show_progress=False) for side in (sources, targets))
-    _, found = nearest(x, y, most + 1)
-    # Of so many at least one is wrong: the first such.
-    wrong = [
-        next(targets[i] for i in row if targets[i] not in right[source])
-        for source, row in zip(sources, np.asarray(found), strict=True)
-    ]
-    of_source = dict(zip(sources, wrong, strict=True))
-    return [of_source[source] for source, _ in pairs]
+    return right, targets

@@ -1,6 +1,7 @@
-"""Hard negatives or none: python -m training.experiments.hard_negatives --help"""
+"""Hard negatives, random ones, or none: python -m training.experiments.hard_negatives --help"""
 
 import dataclasses
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -10,15 +11,21 @@ from labse_tf.commands.flags import run_program
 from labse_tf.training.config import option
 from labse_tf.training.fine_tuning import fine_tune
 from training.experiments.comparison import TRAINING, Comparison
-from training.experiments.hard_negative_mining import add_hard_negatives
+from training.experiments.hard_negative_mining import (
+    Pairs,
+    add_negatives,
+    hard_negatives,
+    random_negatives,
+)
 from training.experiments.runs import Run
 
 DESCRIPTION = (
-    "A second stage of translation ranking with one hard negative a pair, and without (arXiv "
-    "2007.01852 tried them and found no gain; see its supplement). A first stage, trained without "
-    "any, finds for each source the nearest English sentence of its language's file that is no "
-    "translation of it there. Both go on from the first stage's weights, on the same pairs for "
-    "the same steps; a step with hard negatives embeds half as much again."
+    "A second stage of translation ranking with hard negatives, and without (arXiv 2007.01852 "
+    "tried them and found no gain; see its supplement). A first stage, trained without any, finds "
+    "for each source the nearest English sentences of its language's file that are no translations "
+    "of it there; to tell what is hard about them from what is more of them, as many are drawn at "
+    "random. All runs go on from the first stage's weights, on the same pairs for the same steps; "
+    "each hard negative makes a step embed half as much again."
 )
 
 
@@ -26,7 +33,8 @@ DESCRIPTION = (
 class Options:
     """The experiment's own flags."""
 
-    first_steps: int = option(1000, "steps of the first stage")
+    counts: str = option("1,3", "hard negatives of a pair")
+    first_steps: int = option(TRAINING.steps, "steps of the first stage")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,10 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
         "training.experiments.hard_negatives",
         DESCRIPTION,
         Options,
-        dataclasses.replace(TRAINING, learning_rate=5e-4),
+        dataclasses.replace(TRAINING, steps=300, learning_rate=TRAINING.learning_rate / 2),
         fixed=["hard_negatives", "stages"],
     )
     training, options = comparison.training, comparison.options
+    counts = [int(count) for count in options.counts.split(",")]
+    if min(counts) < 1:
+        raise ValueError(f"`counts` (={options.counts!r}) must be at least 1 each.")
     first = dataclasses.replace(
         training, steps=options.first_steps, learning_rate=TRAINING.learning_rate
     )
@@ -48,15 +59,35 @@ def main(arguments: list[str] | None = None) -> None:
         config = dataclasses.replace(first, seed=seed)
         return fine_tune(comparison.new_model(seed), comparison.pairs, config, folder)
 
-    def mined(seed: int) -> list[str]:
-        folder = os.path.join(comparison.workdir, "hard-negatives", f"seed-{seed}")
-        return add_hard_negatives(comparison.pairs, folder, lambda: first_stage(seed))
+    @functools.cache
+    def model(seed: int) -> LaBSE:
+        return first_stage(seed)
 
-    runs = [
-        Run(name, dataclasses.replace(training, hard_negatives=count), first_stage, mined)
-        for name, count in (("no hard negatives", 0), ("one hard negative", 1))
+    def chosen(way: str, count: int, seed: int) -> list[str]:
+        def choose(pairs: Pairs, most: int) -> list[list[str]]:
+            if way == "random":
+                return random_negatives(pairs, seed, most)
+            return hard_negatives(pairs, model(seed), most)
+
+        folder = os.path.join(comparison.workdir, way, f"seed-{seed}")
+        add_negatives(comparison.pairs, folder, counts, choose)
+        names = map(os.path.basename, comparison.pairs)
+        return [os.path.join(folder, str(count), name) for name in names]
+
+    none = "none"
+    runs = [Run(none, dataclasses.replace(training, hard_negatives=0), first_stage)]
+    runs += [
+        Run(
+            f"{count} {way}",
+            dataclasses.replace(training, hard_negatives=count),
+            first_stage,
+            functools.partial(chosen, way, count),
+            against=none,
+        )
+        for count in counts
+        for way in ("random", "mined")
     ]
-    comparison.compare(runs, against=runs[0].name)
+    comparison.compare(runs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The additive margin, none and some: python -m training.experiments.margin --help"""
+"""The additive margin and the scale: python -m training.experiments.margin --help"""
 
 import dataclasses
 import os
@@ -12,8 +12,9 @@ from training.experiments.runs import Run
 
 DESCRIPTION = (
     "Translation ranking with different additive margins (arXiv 2007.01852, “Additive Margin "
-    "Softmax”, which takes 0.3 and finds 0 worse). All runs of a seed have the same first weights, "
-    "pairs, order and steps."
+    "Softmax”, which takes 0.3 and finds 0 worse), each at several scales of the cosines: what is "
+    "subtracted from a pair's logit is their product. All runs of a seed have the same first "
+    "weights, pairs, order and steps."
 )
 
 
@@ -21,23 +22,30 @@ DESCRIPTION = (
 class Options:
     """The experiment's own flags."""
 
-    margins: str = option("0,0.3", "margins to compare, the first with all others")
+    margins: str = option("0,0.1,0.2,0.3", "margins to compare, the first with all others")
+    scales: str = option("10,20,40", "scales to compare the margins at")
 
 
 def main(arguments: list[str] | None = None) -> None:
     comparison = Comparison(
-        arguments, "training.experiments.margin", DESCRIPTION, Options, fixed=["margin"]
+        arguments, "training.experiments.margin", DESCRIPTION, Options, fixed=["margin", "scale"]
     )
-    margins = [float(margin) for margin in comparison.options.margins.split(",")]
+    margins, scales = (
+        [float(value) for value in values.split(",")]
+        for values in (comparison.options.margins, comparison.options.scales)
+    )
     runs = [
         Run(
-            f"margin {margin:g}",
-            dataclasses.replace(comparison.training, margin=margin),
+            f"scale {scale:g}, margin {margin:g}",
+            dataclasses.replace(comparison.training, margin=margin, scale=scale),
+            against="" if margin == margins[0] else f"scale {scale:g}, margin {margins[0]:g}",
+            line=f"scale {scale:g}",
             x=margin if len(margins) > 2 else None,
         )
+        for scale in scales
         for margin in margins
     ]
-    comparison.compare(runs, against=runs[0].name, x_label="margin")
+    comparison.compare(runs, x_label="margin")
 
 
 if __name__ == "__main__":

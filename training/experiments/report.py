@@ -11,6 +11,8 @@ from typing import Any
 from labse_tf.evaluation.report.colours import CURVES
 from labse_tf.files.atomic import atomic_directory
 
+_SECONDS = ("seconds", "start_seconds")
+
 
 def check_plotting() -> None:
     """Raises ImportError if matplotlib is not installed: before hours of training, not after."""
@@ -56,19 +58,21 @@ def write_files(
 def render_table(results: Mapping[str, Any]) -> str:
     """The results as Markdown; nothing in it is from elsewhere."""
     runs = results["runs"]
-    (base,) = (accuracies(run) for run in runs if run["name"] == results["against"])
+    of_name = {run["name"]: accuracies(run) for run in runs}
     lines = [
         results["description"],
         "",
-        f"| run | accuracy, % | minus “{results['against']}” | training, s |",
-        "|---|---:|---:|---:|",
+        "| run | accuracy, % | difference | from | training, s |",
+        "|---|---:|---:|---|---:|",
     ]
     for run in runs:
-        values = accuracies(run)
-        gains = [a - b for a, b in zip(values, base, strict=True)]
-        same = run["name"] == results["against"]
+        values, against = of_name[run["name"]], run["against"]
+        difference = ""
+        if against:
+            pairs = zip(values, of_name[against], strict=True)
+            difference = _mean([a - b for a, b in pairs], "+.2f")
         lines.append(
-            f"| {run['name']} | {_mean(values, '.2f')} | {'' if same else _mean(gains, '+.2f')} "
+            f"| {run['name']} | {_mean(values, '.2f')} | {difference} | {against} "
             f"| {_seconds(run)} |"
         )
     lines += ["", "| accuracy, % | " + " | ".join(results["languages"]) + " |"]
@@ -106,7 +110,11 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
     spread = "one seed, so nothing is known of the spread"
     if count > 1:
         spread = f"mean ± standard deviation over {count} seeds; differences are of the same seed"
+    seconds = [m[key] for run in results["runs"] for m in run["measured"] for key in _SECONDS]
+    whole = sum(filter(None, seconds)) / 3600
     return [
+        f"- {len(results['runs']) * count} trainings, {'' if None not in seconds else 'over '}"
+        f"{whole:.1f} hours in all, with what they started from.",
         f"- Accuracy: Tatoeba, both directions, mean over {len(pairs)} languages; {spread}.",
         f"- Pairs: {sum(pairs.values()):,} of {len(pairs)} languages ("
         + ", ".join(f"{code} {n:,}" for code, n in pairs.items())
@@ -116,7 +124,7 @@ def _facts(results: Mapping[str, Any]) -> list[str]:
         f"{training['learning_rate']:g}, scale {training['scale']:g}, "
         f"margin {training['margin']:g}, unless the run says otherwise; the median time of those "
         "that were not interrupted.",
-        f"- Encoder: {encoder['num_layers']} layers of {encoder['hidden_size']}"
+        f"- Encoder: layers: {encoder['num_layers']}, width {encoder['hidden_size']}"
         + (f", stages {training['stages']}" if training["stages"] else "")
         + f", at most {encoder['vocab_size']:,} word pieces, {encoder['pooling']} pooling; all "
         "runs of a seed begin with the same random weights, or with what was trained from them.",

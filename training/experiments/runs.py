@@ -34,6 +34,7 @@ class Run:
             each run, it must give the same weights for the same seed.
         pairs: from a seed to files of pairs; by default those of the comparison.
         loss: what ranks the pairs.
+        against: name of the run that this one is compared with, seed by seed; "": none.
         line: runs of one `line` are joined in the plot, at their places `x`.
         x: None for a plot without such lines.
     """
@@ -43,6 +44,7 @@ class Run:
     start: Callable[[int], LaBSE] | None = None
     pairs: Callable[[int], Sequence[str]] | None = None
     loss: Loss = AdditiveMarginRankingLoss
+    against: str = ""
     line: str = ""
     x: float | None = None
 
@@ -81,9 +83,11 @@ class Measuring:
             say(f"{run.name}, seed {seed}")
             tf_keras.backend.clear_session()
             gc.collect()
-            model = (run.start or new_model)(seed)
+            begun = time.monotonic()
             files = run.pairs(seed) if run.pairs else pairs
-            write_json(self._trained(run, seed, model, files, folder), path)
+            model = (run.start or new_model)(seed)
+            start_seconds = round(time.monotonic() - begun, 1)
+            write_json(self._trained(run, seed, model, files, folder, start_seconds), path)
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
         figures = result["benchmarks"][0]["figures"]
@@ -93,12 +97,19 @@ class Measuring:
             "accuracy": sum(accuracies.values()) / len(accuracies),
             "languages": accuracies,
             "seconds": result["model"]["seconds"],
+            "start_seconds": result["model"]["start_seconds"],
             "date": result["date"],
             "system": result["system"],
         }
 
     def _trained(
-        self, run: Run, seed: int, model: LaBSE, files: Sequence[str], folder: str
+        self,
+        run: Run,
+        seed: int,
+        model: LaBSE,
+        files: Sequence[str],
+        folder: str,
+        start_seconds: float,
     ) -> dict[str, Any]:
         interrupted, begun = os.path.exists(folder), time.monotonic()
         config = dataclasses.replace(run.training, seed=seed)
@@ -108,7 +119,12 @@ class Measuring:
         result = measure(
             lambda sentences: model.encode(sentences, show_progress=False),
             [(self._evaluation, self._tatoeba)],
-            model={"name": name, "fingerprint": fingerprint(model), "seconds": seconds},
+            model={
+                "name": name,
+                "fingerprint": fingerprint(model),
+                "seconds": seconds,
+                "start_seconds": start_seconds,
+            },
             command=self._command,
         )
         if failed := failures(result):
