@@ -1,0 +1,1 @@
+"""Embedding without TensorFlow: a release read by NumPy and run by OpenVINO."""
