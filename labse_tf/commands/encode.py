@@ -43,6 +43,19 @@ def add_encode(commands) -> None:
     parser.add_argument(
         "--resume", action="store_true", help=f"go on with the rows in OUTPUT{SUFFIX}"
     )
+    parser.add_argument(
+        "--deduplicate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="embed equal sentences once (default: --deduplicate)",
+    )
+    parser.add_argument(
+        "--long",
+        choices=("cut", "mean"),
+        default="cut",
+        help="what becomes of sentences longer than the model reads: they are cut, or embedded in "
+        "parts, whose mean is taken (default: cut)",
+    )
     add_embedding_flags(parser)
     parser.set_defaults(run=_encode)
 
@@ -72,6 +85,8 @@ def _encode(flags: argparse.Namespace) -> None:
             output=flags.output,
             output_dtype=flags.dtype,
             resume=flags.resume,
+            deduplicate=flags.deduplicate,
+            long=flags.long,
             **options,
         )
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import tokenize
 
@@ -56,6 +57,7 @@ class EmbeddingRows:
         self.rows = 0
         self._expected = np.empty([expected, dim], dtype)
         self._more: list[np.ndarray] = []
+        self._starts: list[int] = []  # of each of `_more`, the number of its first row
 
     def append(self, embeddings: np.ndarray) -> None:
         """Adds [n, dim] behind the rows there are."""
@@ -63,7 +65,15 @@ class EmbeddingRows:
         self._expected[self.rows : self.rows + len(embeddings)] = embeddings[:room]
         if len(embeddings) > room:
             self._more.append(embeddings[room:].astype(self._expected.dtype))
+            self._starts.append(self.rows + room)
         self.rows += len(embeddings)
+
+    def read(self, row: int) -> np.ndarray:
+        """One row."""
+        if row < len(self._expected):
+            return self._expected[row]
+        part = bisect.bisect_right(self._starts, row) - 1
+        return self._more[part][row - self._starts[part]]
 
     def finish(self) -> np.ndarray:
         """All rows."""

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.precision import (
@@ -21,6 +20,8 @@ from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRow
 from labse_tf.files.lines import count_lines
 from labse_tf.files.sentences import in_utf8
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.inference.tensorflow import TensorFlow
+from labse_tf.inference.tokens import LONG
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.processes import check_process
 from labse_tf.progress_bars import is_watched, progress_bar
@@ -87,8 +88,10 @@ class LaBSE:
         output: str | os.PathLike | None = None,
         output_dtype: str = "float32",
         resume: bool = False,
+        deduplicate: bool = True,
+        long: str = "cut",
     ) -> np.ndarray:
-        """Embeds sentences, in batches of like length.
+        """Embeds sentences, in batches of like length, and equal ones once.
 
         A row does not depend on what else is in its batch, but for rounding: by 1e-5 at most in
         float32, and in bfloat16 with a cosine of 0.9999 at least.
@@ -96,9 +99,8 @@ class LaBSE:
         Args:
             sentences: strings, from a list, a generator or whatever can be iterated over; or a
                 pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
-                they are needed, in windows of 4,096. An empty one is legal. One longer than the
-                preprocessor's `seq_length` is cut, and a warning says how many were; another one
-                how many are nothing but [UNK].
+                they are needed, in windows of 4,096 (of long ones fewer: 8 MB). An empty one is
+                legal. A warning says how many are nothing but [UNK].
             batch_tokens: the most tokens of a batch, padding included: bounds the memory.
             precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
                 fast where the CPU has instructions for it; or "float16", for GPUs without bfloat16,
@@ -113,7 +115,18 @@ class LaBSE:
                 itself a .npy file, which an interrupt or a full disk leaves behind.
             output_dtype: "float32", or "float16" for half the space.
             resume: whether to go on with the rows in `OUTPUT.unfinished`, if there are any. Give
-                the same sentences from the start: those embedded before are passed over.
+                the same sentences from the start, and the same `long`: those embedded before are
+                passed over.
+            deduplicate: whether a sentence that occurred before, the same byte for byte, gets the
+                row that is there already. All equal sentences of a window are found, and of those
+                before it the last two million or so, by 50 MB of hashes. False embeds each anew:
+                its row may be another one by rounding, as said above, and by nothing else.
+            long: "cut" cuts sentences longer than the preprocessor's `seq_length` tokens to it, and
+                a warning says how many were. "mean" embeds the whole of them: in parts of
+                `seq_length` - 2 word pieces with [CLS] and [SEP] around each, the last part of what
+                is left; their unit rows are averaged, weighted by the number of word pieces, and
+                the mean brought to unit length. Sentences that are short enough have the same
+                embeddings either way.
 
         Returns:
             [number of sentences, dim] of `output_dtype`, rows of unit length, in the order of
@@ -135,6 +148,8 @@ class LaBSE:
             raise ValueError(f"`output_dtype` (={output_dtype!r}) must be one of {OUTPUT_DTYPES}.")
         if resume and output is None:
             raise ValueError("`resume` needs the `output` that an earlier run has begun.")
+        if long not in LONG:
+            raise ValueError(f"`long` (={long!r}) must be one of {LONG}.")
         if precision is None:
             precision = (self.backend or self.encoder).compute_dtype
             if precision not in WITH_FLOAT16:
@@ -157,13 +172,15 @@ class LaBSE:
                 rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
             try:
                 if rows.rows:
-                    skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision])
+                    skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision], long)
                     bar.update(rows.rows)
-                for embeddings, *counts in windows.embed(sentences, batch_tokens, bar.update):
+                result = rows if deduplicate else None
+                found = windows.embed(sentences, batch_tokens, bar.update, long, result)
+                for embeddings, *counts in found:
                     rows.append(embeddings)
                     cut, unknown = cut + counts[0], unknown + counts[1]
                     count += len(embeddings)
-                result = rows.finish()
+                whole = rows.finish()
             finally:
                 rows.close()
         if cut:
@@ -178,7 +195,7 @@ class LaBSE:
                 "in the vocabulary, and those of as many words have the same embedding.",
                 stacklevel=2,
             )
-        return result
+        return whole
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
         """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
@@ -210,36 +227,8 @@ class LaBSE:
             raise ValueError(f"`precision` (={precision!r}) must be one of {known}{where}.")
         if precision not in self._windows:
             if self.backend is None:
-                embed = _TensorFlow(self.preprocessor, computing_in(self.encoder, precision))
+                embed = TensorFlow(self.preprocessor, computing_in(self.encoder, precision))
             else:
                 embed = self.backend.embedder(self.preprocessor, precision)
-            self._windows[precision] = Windows(self.preprocessor, embed)
+            self._windows[precision] = Windows(self.preprocessor, embed, self.dim)
         return self._windows[precision]
-
-
-class _TensorFlow:
-    """Embeds some rows of a window; see `labse_tf.inference.windows.Windows`."""
-
-    def __init__(self, preprocessor: Preprocessor, encoder: Encoder):
-        @tf.function(
-            autograph=False,  # nothing here is for it, and converting the layers takes seconds
-            input_signature=[
-                tf.RaggedTensorSpec([None, None], tf.int32),
-                tf.TensorSpec([None], tf.int64),
-                tf.TensorSpec([], tf.int32),
-            ],
-        )
-        def graph(pieces: tf.RaggedTensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-            packed = preprocessor.pack([tf.gather(pieces, rows)], width)
-            return tf.math.l2_normalize(encoder(packed, pooled_only=True)["default"], axis=1)
-
-        self.graph = graph
-
-    def __call__(self, pieces, rows, width) -> np.ndarray:
-        try:
-            return self.graph(pieces, rows, width).numpy()
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(
-                f"A batch of {len(rows)} sentences of {width} tokens did not fit in memory; give a "
-                f"smaller `batch_tokens`: {error.message}"
-            ) from error

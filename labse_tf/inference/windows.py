@@ -9,11 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
-from labse_tf.files.embeddings import EmbeddingFile
-from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS, plan
+from labse_tf.files.embeddings import EmbeddingFile, EmbeddingRows
+from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
+from labse_tf.inference.duplicates import Duplicates, Window, undivided
+from labse_tf.inference.tokens import LONG, Tokens, tokenizing
 from labse_tf.tokenization.preprocessing import Preprocessor
 
-WINDOW = 4096  # sentences that are tokenised, sorted and written at a time
+# What is tokenised, sorted and written at a time: so many sentences, or, if they are long texts, so
+# many bytes of them.
+WINDOW = 4096
+WINDOW_BYTES = 2**23
 
 
 class Windows:
@@ -21,35 +26,24 @@ class Windows:
 
     Args:
         preprocessor: of the model.
-        embed: gives the embeddings [n, dim] of some rows of a window: called with all word
-            pieces of the window (int32 [window, (pieces)]), the rows' numbers (int64 [n]) and the
-            width to pad to (int32).
+        embed: gives the embeddings, unit rows [n, dim], of some rows of word pieces: called with
+            all word pieces of the window (int32 [rows, (pieces)]), the rows' numbers (int64 [n])
+            and the width to pad to (int32).
+        dim: length of an embedding.
     """
 
-    def __init__(self, preprocessor: Preprocessor, embed: Callable):
+    def __init__(self, preprocessor: Preprocessor, embed: Callable, dim: int):
         self.run = embed
-        self._seq_length = preprocessor.seq_length
-
-        def tokenize(sentences, batch_tokens):
-            pieces = preprocessor.word_pieces(sentences)
-            lengths = tf.minimum(tf.cast(pieces.row_lengths(), tf.int32) + 2, self._seq_length)
-            order = tf.argsort(lengths, direction="DESCENDING", stable=True)
-            ends, widths = plan(tf.gather(lengths, order), batch_tokens)
-            too_long = pieces.row_lengths() + 2 > self._seq_length
-            is_unknown = tf.cast(tf.equal(pieces, preprocessor.unknown_id), tf.int64)
-            all_unknown = tf.reduce_sum(is_unknown, axis=1) == pieces.row_lengths()
-            all_unknown &= pieces.row_lengths() > 0
-            counts = [tf.reduce_sum(tf.cast(rows, tf.int32)) for rows in (too_long, all_unknown)]
-            return pieces, tf.cast(order, tf.int64), ends, widths, counts
-
-        self._tokenize = tf.function(
-            tokenize,
-            autograph=False,
-            input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)],
-        )
+        self._dim = dim
+        self._tokenize = {long: tokenizing(preprocessor, long) for long in LONG}
 
     def embed(
-        self, sentences: Iterator[bytes], batch_tokens: int, done: Callable[[int], None]
+        self,
+        sentences: Iterator[bytes],
+        batch_tokens: int,
+        done: Callable[[int], None],
+        long: str = "cut",
+        result: EmbeddingRows | EmbeddingFile | None = None,
     ) -> Iterator[tuple[np.ndarray, int, int]]:
         """Yields of each window in turn the embeddings, how many sentences were cut, and how many
         are nothing but [UNK].
@@ -57,50 +51,93 @@ class Windows:
         Args:
             sentences: in UTF-8; the embeddings come in their order.
             batch_tokens: the most tokens that are embedded at a time.
-            done: called with the size of each batch.
+            done: called with the number of sentences that each batch finishes.
+            long: what becomes of sentences that are too long, one of `LONG`.
+            result: has what was yielded before the next is asked for, and nothing else behind the
+                rows that it has now. Equal sentences are embedded once then; without it, each.
         """
+        tokenize = self._tokenize[long]
+        duplicates = None if result is None else Duplicates(result.rows)
 
-        def tokenize(window):
-            return self._tokenize(tf.constant(window, tf.string), tf.constant(batch_tokens))
+        def prepare(found: list[bytes]) -> tuple[Window, Tokens]:
+            window = duplicates.window(found) if duplicates else undivided(found)
+            tokens = tokenize(tf.constant(window.new, tf.string), tf.constant(batch_tokens))
+            if duplicates:
+                duplicates.embedded(window, tokens.marks.numpy())
+            return window, tokens
 
         with ThreadPoolExecutor(1) as thread:
-            window, error = _next_window(sentences)
-            tokens = tokenize(window) if window else None
-            while window:
+            found, error = _next_window(sentences)
+            prepared = prepare(found) if found else None
+            while prepared:
                 # Sentences are read here: their iterator may not like other threads.
-                following, error = _next_window(sentences) if error is None else ([], error)
-                ahead = thread.submit(tokenize, following) if following else None
-                yield self._embed_window(len(window), tokens, done)
-                window, tokens = following, ahead.result() if ahead else None
+                found, error = _next_window(sentences) if error is None else ([], error)
+                ahead = thread.submit(prepare, found) if found else None
+                yield self._embed_window(*prepared, done, result)
+                prepared = ahead.result() if ahead else None
         if error is not None:
             raise error
 
-    def _embed_window(self, count: int, tokens, done) -> tuple[np.ndarray, int, int]:
-        pieces, order, ends, widths, counts = tokens
-        embeddings, start = None, 0
-        for end, width in zip(ends.numpy(), widths.numpy(), strict=True):
-            rows = order[start:end]
-            found = self.run(pieces, rows, width)
-            if embeddings is None:
-                embeddings = np.empty([count, found.shape[1]], np.float32)
-            embeddings[rows.numpy()] = found
-            done(len(found))
+    def _embed_window(self, window: Window, tokens: Tokens, done, result):
+        new = window.rows < 0
+        embeddings = np.empty([len(new), self._dim], np.float32)
+        for index in np.flatnonzero(~new):
+            embeddings[index] = result.read(window.rows[index])
+        times = np.bincount(window.places, minlength=len(new))
+        done(int(times[~new].sum()))
+        embeddings[new] = self._embed_parts(tokens, times[new], done)
+        window.marks[new] = tokens.marks
+        return embeddings[window.places], *map(int, window.marks[window.places].sum(axis=0))
+
+    def _embed_parts(self, tokens: Tokens, times: np.ndarray, done) -> np.ndarray:
+        """The embeddings of sentences, each the mean of its parts', weighted by their pieces.
+
+        Their unit rows are averaged, not what the encoder gives: embeddings are trained and
+        compared by their directions, and the length that a part's has by chance is no weight. So
+        only one row a sentence is kept, however many parts there are.
+        """
+        embeddings = np.zeros([len(times), self._dim], np.float32)
+        of, shares = tokens.sentences.numpy(), tokens.shares.numpy()
+        last = np.append(of[1:] != of[:-1], True)  # a sentence is done with the last of its parts
+        is_split = len(of) > len(times)
+        start = 0
+        for end, width in zip(tokens.ends.numpy(), tokens.widths.numpy(), strict=True):
+            rows = tokens.order[start:end]
+            found, parts = self.run(tokens.pieces, rows, width), rows.numpy()
+            if is_split:
+                np.add.at(embeddings, of[parts], found * shares[parts, np.newaxis])
+            else:
+                embeddings[of[parts]] = found
+            done(int(times[of[parts]][last[parts]].sum()))
             start = end
-        return embeddings, *map(int, counts)
+        if is_split:
+            means = np.bincount(of, minlength=len(times)) > 1  # others stay as the encoder has them
+            norms = np.linalg.norm(embeddings[means], axis=1, keepdims=True)
+            embeddings[means] /= np.maximum(norms, 1e-12)
+        return embeddings
 
 
 def _next_window(sentences: Iterator[bytes]) -> tuple[list[bytes], Exception | None]:
     """Sentences up to the window's end, or to an error, which waits until they are embedded."""
     window: list[bytes] = []
+    size = 0
     try:
-        window.extend(itertools.islice(sentences, WINDOW))
+        for sentence in itertools.islice(sentences, WINDOW):
+            window.append(sentence)
+            size += len(sentence)
+            if size >= WINDOW_BYTES:
+                break
     except Exception as error:
         return window, error
     return window, None
 
 
 def skip_embedded(
-    rows: EmbeddingFile, sentences: Iterator[bytes], windows: Windows, tolerance: float
+    rows: EmbeddingFile,
+    sentences: Iterator[bytes],
+    windows: Windows,
+    tolerance: float,
+    long: str,
 ) -> None:
     """Skips the sentences that have rows, after a check of the first and the last of these.
 
@@ -109,6 +146,7 @@ def skip_embedded(
         sentences: all of them.
         windows: embeds the first and the last that has a row once more.
         tolerance: how far an embedding may be from its row.
+        long: what becomes of sentences that are too long, one of `LONG`.
 
     Raises:
         ValueError: there are fewer sentences than rows, or the rows are not their embeddings.
@@ -122,7 +160,8 @@ def skip_embedded(
             f"{rows.unfinished!r} cannot be resumed: it has {rows.rows:,} rows, but there are only "
             f"{passed:,} sentences."
         )
-    again, *_ = next(windows.embed(iter([first, last]), DEFAULT_BATCH_TOKENS, lambda count: None))
+    ends = iter([first, last])
+    again, *_ = next(windows.embed(ends, DEFAULT_BATCH_TOKENS, lambda count: None, long))
     for index, embedding in zip((0, rows.rows - 1), again, strict=True):
         # Not `> tolerance`: a NaN is no embedding either.
         if not np.linalg.norm(rows.read(index).astype(np.float32) - embedding) <= tolerance:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-
 import numpy as np
 
 from labse_tf.preparation.filters import cleaned, leakage_keys
@@ -22,12 +19,6 @@ def keys(texts: list[str], how: str) -> list[str]:
     return (
         [key or text for key, text in zip(leakage_keys(plain), plain)] if how == "loose" else plain
     )
-
-
-def digests(texts: Iterable[str]) -> np.ndarray:
-    """Hashes of texts, uint64 [texts, 2]."""
-    joined = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
-    return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
 def groups(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

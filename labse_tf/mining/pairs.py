@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from labse_tf.mining.copies import digests, groups, keys
+from labse_tf.files.hashes import digests
+from labse_tf.mining.copies import groups, keys
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.rows import Int8Rows
 from labse_tf.mining.sides import Side

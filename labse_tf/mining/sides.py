@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.mining.copies import digests, groups, keys
+from labse_tf.files.hashes import digests
+from labse_tf.mining.copies import groups, keys
 from labse_tf.mining.options import MiningOptions
 from labse_tf.preparation.filters import Filter, of_length, of_scripts
 from labse_tf.preparation.identification import known_labels, of_languages

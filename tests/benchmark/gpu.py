@@ -103,7 +103,8 @@ def _embedding(model, sentences: list[str]) -> None:
         _reset_memory()
 
         def embed(precision=precision, tokens=tokens):
-            model.encode(sentences, precision=precision, batch_tokens=tokens, show_progress=False)
+            options = dict(precision=precision, batch_tokens=tokens, deduplicate=False)
+            model.encode(sentences, show_progress=False, **options)
 
         embed()  # traces, and tunes
         begin = time.perf_counter()

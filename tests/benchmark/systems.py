@@ -48,7 +48,9 @@ def labse_tf(folder: Path, threads: int, precision: str, backend: str = "tensorf
     _limit_tensorflow(threads)
     import labse_tf
 
-    return labse_tf.load(folder / "release", precision=precision, backend=backend).encode
+    model = labse_tf.load(folder / "release", precision=precision, backend=backend)
+    # The others embed each sentence, too.
+    return functools.partial(model.encode, deduplicate=False)
 
 
 def openvino(folder: Path, threads: int, precision: str) -> Embed:

@@ -291,4 +291,4 @@ def test_a_batch_without_memory(model, monkeypatch):
     windows = model._in("float32")
     monkeypatch.setattr(windows.run, "graph", graph)
     with pytest.raises(MemoryError, match=r"2 sentences of 3 tokens .*`batch_tokens`.*allocating"):
-        model.encode(["a", "a"])
+        model.encode(["a", "s"])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from labse_tf.mining.copies import digests, groups, keys
+from labse_tf.files.hashes import digests
+from labse_tf.mining.copies import groups, keys
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.sides import check_filters, read_side
 
