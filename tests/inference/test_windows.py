@@ -99,7 +99,10 @@ def test_a_length_that_is_not_true(model):
     rows = EmbeddingRows(3, 2, "float16")
     rows.append(np.ones([2, 2], np.float32))
     rows.append(np.zeros([2, 2], np.float32))
-    np.testing.assert_array_equal(rows.finish(), np.repeat([[1, 1], [0, 0]], 2, axis=0))
+    rows.append(np.full([1, 2], 7, np.float32))
+    expected = np.repeat([[1, 1], [0, 0], [7, 7]], [2, 2, 1], axis=0)
+    np.testing.assert_array_equal([rows.read(i) for i in range(5)], expected)
+    np.testing.assert_array_equal(rows.finish(), expected)
 
 
 def test_bfloat16(vocab_file, vocab_size):
