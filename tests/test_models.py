@@ -15,7 +15,8 @@ from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.model_card.metrics import metrics, of_languages
 from labse_tf.models import NAME, named
-from labse_tf.release.saved_model import is_release, size_on_disk
+from labse_tf.release.configuration import is_release
+from labse_tf.release.saved_model import size_on_disk
 from labse_tf.tokenization.scripts import canonical_code
 from tests.running import call
 from training.labse_mini.sources import SHIPPED

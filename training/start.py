@@ -9,7 +9,7 @@ import tf_keras
 
 import labse_tf
 from labse_tf.commands.flags import add_flags, from_flags
-from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS
+from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
 from labse_tf.training.config import FineTuningConfig, PretrainingConfig, TrainingConfig
 from labse_tf.training.strategy import choose_strategy
 

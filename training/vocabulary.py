@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from labse_tf.commands.flags import run_program
 from labse_tf.data.pair_files import read_columns
-from labse_tf.tokenization.preprocessing import GOOGLE, TOKENIZATIONS, Preprocessor
+from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
+from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 
 _MOST_UNKNOWN = 0.2  # of a file's words, without a warning

@@ -12,7 +12,7 @@ from labse_tf.encoder.config import EncoderConfig
 from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
-from labse_tf.release.saved_model import CONFIG_FILE, VOCABULARY_FILE, is_release
+from labse_tf.release.configuration import CONFIG_FILE, VOCABULARY_FILE, is_release
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,11 +21,8 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_variables
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
-from labse_tf.tokenization.preprocessing import (
-    BEFORE_THE_CHOICE,
-    DEFAULT_SEQ_LENGTH,
-    Preprocessor,
-)
+from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
+from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 CONFIG_FILES = ("bert_config.json", "encoder_config.json")
 CHECKPOINT = "bert_model.ckpt"

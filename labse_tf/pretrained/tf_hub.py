@@ -20,11 +20,8 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint
-from labse_tf.tokenization.preprocessing import (
-    DEFAULT_SEQ_LENGTH,
-    GOOGLE_MAX_WORD_BYTES,
-    Preprocessor,
-)
+from labse_tf.tokenization.choices import GOOGLE_MAX_WORD_BYTES
+from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 _LOWER_CASE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 

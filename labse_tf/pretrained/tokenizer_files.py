@@ -19,7 +19,8 @@ from labse_tf.pretrained.tokenizer_json import (
     require_right,
     tokenizer_json,
 )
-from labse_tf.tokenization.preprocessing import HUGGING_FACE, Preprocessor
+from labse_tf.tokenization.choices import HUGGING_FACE
+from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.vocabulary_files import (
     END,
     MASK,

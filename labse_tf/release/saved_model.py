@@ -14,20 +14,22 @@ import tempfile
 
 import tensorflow as tf
 
-from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.precision import PRECISIONS, computing_in, stored_as
 from labse_tf.encoder.weights import unfilled_encoder
 from labse_tf.files.atomic import atomic_directory
+from labse_tf.release.configuration import (
+    CONFIG_FILE,
+    FORMAT,
+    VOCABULARY_FILE,
+    is_release,
+    read_configuration,
+)
 from labse_tf.release.root import AssetFiles, release_root, split_roots, weights_by_name
 from labse_tf.release.warmup import write_warmup
 from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
-from labse_tf.tokenization.preprocessing import BEFORE_THE_CHOICE, Preprocessor
-
-CONFIG_FILE = "labse.json"
-VOCABULARY_FILE = "vocab.txt"
-FORMAT = 1
+from labse_tf.tokenization.preprocessing import Preprocessor
 
 
 def write_release(
@@ -172,36 +174,10 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
             its configuration describes.
     """
     path = os.fspath(path)
-    if not os.path.isdir(path):
-        raise FileNotFoundError(f"There is no directory {path!r}.")
-    if not is_release(path):
-        raise ValueError(
-            f"{path!r} is not a release of labse_tf: it lacks saved_model.pb or "
-            f"assets/{CONFIG_FILE}. It holds: {sorted(os.listdir(path))[:10]}."
-        )
-    config_file = os.path.join(path, "assets", CONFIG_FILE)
-    with open(config_file, encoding="utf-8") as file:
-        try:
-            release = json.load(file)
-            encoder_config, form = release["encoder"], release["format"]
-            options = {name: release[name] for name in ("seq_length", "lower_case")}
-            options |= {name: release.get(name, then) for name, then in BEFORE_THE_CHOICE.items()}
-            weights_dtype = release.get("weights_dtype", "float32")
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{config_file}: not the configuration of a release: {error}"
-            ) from error
-    if form != FORMAT:
-        raise ValueError(
-            f"{config_file}: format {form!r}, but this version of labse_tf reads format {FORMAT}."
-        )
-    if weights_dtype not in WEIGHTS_DTYPES:
-        raise ValueError(
-            f"{config_file}: `weights_dtype` is {weights_dtype!r}, not one of {WEIGHTS_DTYPES}."
-        )
-    config = EncoderConfig.from_json(json.dumps(encoder_config))
-    preprocessor = Preprocessor(os.path.join(path, "assets", VOCABULARY_FILE), **options)
-    encoder = unfilled_encoder(config, weights_dtype)
+    found = read_configuration(path)
+    vocabulary = os.path.join(path, "assets", VOCABULARY_FILE)
+    preprocessor = Preprocessor(vocabulary, **found.options)
+    encoder = unfilled_encoder(found.encoder, found.weights_dtype)
     read_weights(os.path.join(path, "variables", "variables"), encoder=weights_by_name(encoder))
     return preprocessor, stored_as(encoder, "float32")
 
@@ -228,9 +204,3 @@ def size_on_disk(path: str | os.PathLike) -> int:
         for folder, _, names in os.walk(path)
         for name in names
     )
-
-
-def is_release(path: str) -> bool:
-    """Whether `path` is the directory of a release."""
-    parts = ("saved_model.pb", os.path.join("assets", CONFIG_FILE))
-    return all(os.path.isfile(os.path.join(path, part)) for part in parts)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from labse_tf.files.atomic import atomic_directory, atomic_file
 from labse_tf.release.batch_sizes import BATCH_SIZES
-from labse_tf.release.saved_model import is_release
+from labse_tf.release.configuration import is_release
 from labse_tf.release.warmup import write_warmup
 from labse_tf.serving.templates import MARK, NAME, configuration
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.processes import check_process
+from labse_tf.tokenization.choices import GOOGLE, HUGGING_FACE, TOKENIZATIONS
 from labse_tf.tokenization.packing import checked_seq_length, pack
 from labse_tf.tokenization.vocabulary_files import (
     END,
@@ -20,23 +21,10 @@ from labse_tf.tokenization.vocabulary_files import (
     ids_of,
     read_vocabulary,
 )
-from labse_tf.tokenization.words import (
-    GOOGLE,
-    HUGGING_FACE,
-    TOKENIZATIONS,
-    split_words,
-    without_long_words,
-)
+from labse_tf.tokenization.words import split_words, without_long_words
 
 DEFAULT_SEQ_LENGTH = 128
-GOOGLE_MAX_WORD_BYTES = 100  # of Google's models, and of the releases before there was a choice
 _NO_LIMIT = 2**31 - 1  # bytes of a word, where a limit has to be given
-# Of releases and runs that do not say, which are older than the choice.
-BEFORE_THE_CHOICE = {
-    "tokenization": GOOGLE,
-    "max_word_bytes": GOOGLE_MAX_WORD_BYTES,
-    "max_word_characters": None,
-}
 
 
 class Preprocessor:

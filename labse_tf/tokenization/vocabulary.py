@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.files.atomic import atomic_file
+from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
-from labse_tf.tokenization.words import GOOGLE, TOKENIZATIONS, split_words
+from labse_tf.tokenization.words import split_words
 
 RESERVED = (PADDING, UNKNOWN, START, END, MASK)
 DEFAULT_EXPONENT = 0.3

@@ -7,9 +7,8 @@ import tensorflow_text as text
 from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
 
 from labse_tf.tokenization.character_classes import CHINESE, MARKS, PUNCTUATION, REMOVED, SPACES
+from labse_tf.tokenization.choices import GOOGLE
 
-GOOGLE, HUGGING_FACE = "google", "hugging-face"
-TOKENIZATIONS = (GOOGLE, HUGGING_FACE)
 _IN_NO_VOCABULARY = "\n"  # a token holds no line end
 
 

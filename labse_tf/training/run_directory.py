@@ -33,7 +33,8 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
-from labse_tf.tokenization.preprocessing import BEFORE_THE_CHOICE, Preprocessor
+from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
+from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.comparing import CHECKSUMS, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
