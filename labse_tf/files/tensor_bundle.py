@@ -25,7 +25,7 @@ _DTYPES = {
     14: np.dtype("<u2"),
     19: np.dtype("<f2"),
 }
-_BFLOAT16, _STRING = 14, 7
+_BFLOAT16 = 14
 _OBJECTS = b"_CHECKPOINTABLE_OBJECT_GRAPH"  # which variable is which tensor
 
 
@@ -36,8 +36,8 @@ def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
         prefix: of the files: `variables/variables` of a SavedModel.
 
     Returns:
-        Memory maps (what is written to one stays in this process); of bfloat16 variables float32 arrays, which are copies. Names are as
-        `tf.Variable.name`, without ":0".
+        Memory maps (what is written to one stays in this process); of bfloat16 variables float32
+        arrays, which are copies. Names are as `tf.Variable.name`, without ":0".
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or a file of it is missing.
@@ -60,22 +60,21 @@ def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
     for name, entry in entries.items():
         fields = _message(entry)
         number = _only(fields, 1, 0)
-        if number == _STRING and name == _OBJECTS:
-            offset, size = (_only(fields, field, 0) for field in (4, 5))
-            graph = _string(bytes(maps[_only(fields, 3, 0)][offset : offset + size]))
+        shard, offset, size = (_only(fields, field, 0) for field in (3, 4, 5))
+        if offset + size > len(maps[shard]):
+            raise ValueError(
+                f"{data[shard]!r} ends before {name.decode()!r}: is it a part of the file?"
+            )
+        if name == _OBJECTS:
+            graph = _string(bytes(maps[shard][offset : offset + size]))
         if number not in _DTYPES:
             continue
-        shard, offset, size = (_only(fields, field, 0) for field in (3, 4, 5))
         shape = [_only(_message(dim), 1, 0) for dim in _message(_only(fields, 2, b"")).get(2, [])]
         dtype = _DTYPES[number]
         if size != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
             raise ValueError(f"{path!r}: {name.decode()!r} of shape {shape} has {size} bytes.")
         if fields.get(7):
             raise ValueError(f"{path!r}: {name.decode()!r} is in slices, which are not read here.")
-        if offset + size > len(maps[shard]):
-            raise ValueError(
-                f"{data[shard]!r} ends before {name.decode()!r}: is it a part of the file?"
-            )
         array = np.frombuffer(maps[shard], dtype, int(np.prod(shape, dtype=np.int64)), offset)
         array = array.reshape(shape)
         if number == _BFLOAT16:

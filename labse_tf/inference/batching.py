@@ -7,7 +7,9 @@ of a batch are enough or its padding costs more than another batch.
 
 from __future__ import annotations
 
-import tensorflow as tf
+from collections.abc import Iterator
+
+import numpy as np
 
 DEFAULT_BATCH_TOKENS = 4096
 # How much padding costs as much as another batch, whose weights pass through the caches once more.
@@ -16,42 +18,28 @@ DEFAULT_BATCH_TOKENS = 4096
 _BATCH_COST = 256
 
 
-def plan(lengths: tf.Tensor, batch_tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts rows into batches.
+def plan(lengths: np.ndarray, batch_tokens: int) -> Iterator[tuple[slice, int]]:
+    """Cuts rows into batches: which rows, and what they are padded to.
 
     Args:
-        lengths: int32 [rows], falling.
-        batch_tokens: int32, the most tokens of a batch, padding included; a row that is longer
-            is a batch of its own.
-
-    Returns:
-        int32 [batches]: the row behind the last of each batch; and the width of each.
+        lengths: int [rows], falling.
+        batch_tokens: the most tokens of a batch, padding included; a row that is longer is a
+            batch of its own.
     """
-    rows = tf.size(lengths)
-    ends = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])
-    widths = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])
-
-    def cut(count, start, ends, widths):
-        end, width = next_batch(lengths, start, batch_tokens)
-        return count + 1, end, ends.write(count, end), widths.write(count, width)
-
-    _, _, ends, widths = tf.while_loop(
-        lambda count, start, *_: start < rows, cut, (0, 0, ends, widths)
-    )
-    return ends.stack(), widths.stack()
+    start = 0
+    while start < len(lengths):
+        count = _next_batch(lengths[start:], batch_tokens)
+        yield slice(start, start + count), int(lengths[start])
+        start += count
 
 
-def next_batch(
-    lengths: tf.Tensor, start: tf.Tensor, batch_tokens: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The end and the width of the batch that begins with row `start`; see `plan`."""
-    width = lengths[start]
-    most = tf.maximum(1, batch_tokens // width)
-    candidates = lengths[start : start + most]
-    padding = tf.cumsum(width - candidates)
-    allowed = tf.maximum(_BATCH_COST, width * tf.range(1, tf.size(candidates) + 1) // 16)
+def _next_batch(lengths: np.ndarray, batch_tokens: int) -> int:
+    """How many of the rows are the first batch."""
+    width = lengths[0]
+    candidates = lengths[: max(1, batch_tokens // width)]
+    padding = np.cumsum(width - candidates)
+    allowed = np.maximum(_BATCH_COST, width * np.arange(1, len(candidates) + 1) // 16)
     # Once there is too much padding there is too much in all that follow: rows fall in length.
-    count = tf.reduce_sum(tf.cast(padding <= allowed, tf.int32))
+    count = int(np.count_nonzero(padding <= allowed))
     # Few different shapes: for each that occurs oneDNN compiles and keeps the attention's matmuls.
-    count = tf.where(count > 32, count // 32 * 32, count)
-    return start + count, width
+    return count // 32 * 32 if count > 32 else count

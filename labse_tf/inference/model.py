@@ -1,46 +1,28 @@
-"""LaBSE: sentences in, unit vectors out."""
+"""LaBSE: a preprocessor and an encoder, which TensorFlow runs, or OpenVINO."""
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
 
 from labse_tf.encoder.encoder import Encoder
-from labse_tf.encoder.precision import (
-    PRECISIONS,
-    WITH_FLOAT16,
-    computing_in,
-    weights_dtype_of,
-)
-from labse_tf.files.embeddings import OUTPUT_DTYPES, EmbeddingFile, EmbeddingRows
-from labse_tf.files.lines import count_lines
-from labse_tf.files.sentences import in_utf8
-from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
-from labse_tf.inference.tensorflow import TensorFlow
-from labse_tf.inference.tokens import LONG
-from labse_tf.inference.windows import Windows, skip_embedded
+from labse_tf.encoder.precision import WITH_FLOAT16, computing_in, weights_dtype_of
+from labse_tf.inference.embedder import Embedder
+from labse_tf.inference.tensorflow import TensorFlow, TensorFlowWordPieces
+from labse_tf.inference.windows import Windows
+from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
 from labse_tf.processes import check_process
-from labse_tf.progress_bars import is_watched, progress_bar
 from labse_tf.release.saved_model import write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
 
-# The distance that an embedding may have from its row in an interrupted run's file, which was
-# rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
-_RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05, "float16": 0.01}
 
-
-class LaBSE:
+class LaBSE(Embedder):
     """A preprocessor and an encoder: what `labse_tf.load` returns.
 
     Args:
         preprocessor: makes the token ids.
         encoder: embeds them.
-        backend: runs the encoder's weights in TensorFlow's stead, as
-            `labse_tf.inference.openvino.OpenVINO`.
+        backend: runs the encoder's weights in TensorFlow's stead.
 
     Raises:
         ValueError: the vocabulary's size is not the embedding table's, or sequences are longer
@@ -53,7 +35,7 @@ class LaBSE:
     """
 
     def __init__(
-        self, preprocessor: Preprocessor, encoder: Encoder, backend: Callable | None = None
+        self, preprocessor: Preprocessor, encoder: Encoder, backend: OpenVINO | None = None
     ):
         config = encoder.config
         if preprocessor.vocab_size != config.vocab_size:
@@ -66,140 +48,30 @@ class LaBSE:
                 f"`seq_length` (={preprocessor.seq_length}) must be at most the encoder's "
                 f"`max_positions` (={config.max_positions})."
             )
-        check_process()
+        super().__init__()
         self.preprocessor = preprocessor
         self.encoder = encoder
         self.backend = backend
-        self._windows: dict[str, Windows] = {}
 
     @property
     def dim(self) -> int:
         """Length of an embedding."""
         return self.encoder.config.hidden_size
 
-    def encode(
-        self,
-        sentences: Iterable[str] | os.PathLike,
-        *,
-        batch_tokens: int = DEFAULT_BATCH_TOKENS,
-        precision: str | None = None,
-        show_progress: bool | None = None,
-        total: int | None = None,
-        output: str | os.PathLike | None = None,
-        output_dtype: str = "float32",
-        resume: bool = False,
-        deduplicate: bool = True,
-        long: str = "cut",
-    ) -> np.ndarray:
-        """Embeds sentences, in batches of like length, and equal ones once.
+    @property
+    def seq_length(self) -> int:
+        """Most tokens of a sentence that are read, [CLS] and [SEP] included."""
+        return self.preprocessor.seq_length
 
-        A row does not depend on what else is in its batch, but for rounding: by 1e-5 at most in
-        float32, and in bfloat16 with a cosine of 0.9999 at least.
+    @property
+    def compute_dtype(self) -> str:
+        """The precision of `encode`, if it is not told another."""
+        return (self.backend or self.encoder).compute_dtype
 
-        Args:
-            sentences: strings, from a list, a generator or whatever can be iterated over; or a
-                pathlib.Path of a text, plain or `.gz`, with a sentence a line. They are read as
-                they are needed, in windows of 4,096 (of long ones fewer: 8 MB). An empty one is
-                legal. A warning says how many are nothing but [UNK].
-            batch_tokens: the most tokens of a batch, padding included: bounds the memory.
-            precision: "float32", or "bfloat16" for matmuls and activations in bfloat16, twice as
-                fast where the CPU has instructions for it; or "float16", for GPUs without bfloat16,
-                not with OpenVINO; None: as the model was loaded. One loaded in float32 casts its
-                kernels for every batch: if you embed one sentence at a time,
-                `labse_tf.load(path, precision="bfloat16")`.
-            show_progress: whether to draw a progress bar; None: on a terminal (stderr), and in a
-                notebook.
-            total: how many sentences there are, for the progress bar, if `sentences` cannot say.
-            output: a .npy file to stream the embeddings to, so that neither they nor the sentences
-                need to fit in memory. Until it is whole, its rows are in `OUTPUT.unfinished`,
-                itself a .npy file, which an interrupt or a full disk leaves behind.
-            output_dtype: "float32", or "float16" for half the space.
-            resume: whether to go on with the rows in `OUTPUT.unfinished`, if there are any. Give
-                the same sentences from the start, and the same `long`: those embedded before are
-                passed over.
-            deduplicate: whether a sentence that occurred before, the same byte for byte, gets the
-                row that is there already. All equal sentences of a window are found, and of those
-                before it the last two million or so, by 50 MB of hashes. False embeds each anew:
-                its row may be another one by rounding, as said above, and by nothing else.
-            long: "cut" cuts sentences longer than the preprocessor's `seq_length` tokens to it, and
-                a warning says how many were. "mean" embeds the whole of them: in parts of
-                `seq_length` - 2 word pieces with [CLS] and [SEP] around each, the last part of what
-                is left; their unit rows are averaged, weighted by the number of word pieces, and
-                the mean brought to unit length. Sentences that are short enough have the same
-                embeddings either way.
-
-        Returns:
-            [number of sentences, dim] of `output_dtype`, rows of unit length, in the order of
-            `sentences`; with `output`, a read-only memory map of it.
-
-        Raises:
-            FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
-            MemoryError: a batch did not fit in memory.
-            OSError: the output cannot be written, or `sentences` read.
-            RuntimeError: the process was forked from one that had a model.
-            TypeError: `sentences` is a string, or one of them is not (the message has its index).
-            ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
-                none of the above; or the rows to resume are not this model's of these sentences.
-        """
-        check_process()
-        if batch_tokens < 1:
-            raise ValueError(f"`batch_tokens` (={batch_tokens}) must be at least 1.")
-        if output_dtype not in OUTPUT_DTYPES:
-            raise ValueError(f"`output_dtype` (={output_dtype!r}) must be one of {OUTPUT_DTYPES}.")
-        if resume and output is None:
-            raise ValueError("`resume` needs the `output` that an earlier run has begun.")
-        if long not in LONG:
-            raise ValueError(f"`long` (={long!r}) must be one of {LONG}.")
-        if precision is None:
-            precision = (self.backend or self.encoder).compute_dtype
-            if precision not in WITH_FLOAT16:
-                raise ValueError(
-                    f"The encoder's policy is to compute in {precision}, in which nothing is "
-                    f"embedded: give `precision`, one of {WITH_FLOAT16}."
-                )
-        windows = self._in(precision)
-        if show_progress is None:
-            show_progress = is_watched(sys.stderr)
-        if show_progress and total is None and isinstance(sentences, os.PathLike):
-            total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
-        sentences, length = in_utf8(sentences)
-        total = length if total is None else total
-        cut = unknown = count = 0
-        with progress_bar(show=show_progress, total=total, unit=" sentences") as bar:
-            if output is None:
-                rows = EmbeddingRows(length or 0, self.dim, output_dtype)
-            else:
-                rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
-            try:
-                if rows.rows:
-                    skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision], long)
-                    bar.update(rows.rows)
-                result = rows if deduplicate else None
-                found = windows.embed(sentences, batch_tokens, bar.update, long, result)
-                for embeddings, *counts in found:
-                    rows.append(embeddings)
-                    cut, unknown = cut + counts[0], unknown + counts[1]
-                    count += len(embeddings)
-                whole = rows.finish()
-            finally:
-                rows.close()
-        if cut:
-            warnings.warn(
-                f"{cut:,} of {count:,} sentences are longer than `seq_length` "
-                f"(={self.preprocessor.seq_length}) tokens and were cut.",
-                stacklevel=2,
-            )
-        if unknown:
-            warnings.warn(
-                f"{unknown:,} of {count:,} sentences are nothing but [UNK]: none of their words is "
-                "in the vocabulary, and those of as many words have the same embedding.",
-                stacklevel=2,
-            )
-        return whole
-
-    def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
-        """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
-        return self.encode(a) @ self.encode(b).T
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that `encode` can be told."""
+        return WITH_FLOAT16 if self.backend is None else tuple(PRECISIONS)
 
     def save(self, path: str | os.PathLike, **options) -> None:
         """Writes a release; for the options see `labse_tf.release.saved_model.write_release`.
@@ -213,22 +85,13 @@ class LaBSE:
             options["weights_dtype"] = stored
         write_release(path, self.preprocessor, self.encoder, **options)
 
-    def __getstate__(self):
-        raise TypeError(
-            "A LaBSE cannot be pickled or copied: it has TensorFlow's variables and functions. "
-            "Save it (`model.save(path)`), and labse_tf.load the path in the other process."
-        )
+    def _made(self, precision: str) -> Windows:
+        if self.backend is None:
+            run = TensorFlow(computing_in(self.encoder, precision))
+        else:
+            run = self.backend.embedder(precision)
+        return Windows(self._word_pieces, run, self.dim)
 
-    def _in(self, precision: str) -> Windows:
-        """What embeds in a precision, made when it is first asked for."""
-        known = WITH_FLOAT16 if self.backend is None else PRECISIONS
-        if precision not in known:
-            where = "" if self.backend is None else " with OpenVINO"
-            raise ValueError(f"`precision` (={precision!r}) must be one of {known}{where}.")
-        if precision not in self._windows:
-            if self.backend is None:
-                embed = TensorFlow(self.preprocessor, computing_in(self.encoder, precision))
-            else:
-                embed = self.backend.embedder(self.preprocessor, precision)
-            self._windows[precision] = Windows(self.preprocessor, embed, self.dim)
-        return self._windows[precision]
+    @functools.cached_property
+    def _word_pieces(self) -> TensorFlowWordPieces:
+        return TensorFlowWordPieces(self.preprocessor)

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import tensorflow as tf
 
 from labse_tf.files.embeddings import EmbeddingFile, EmbeddingRows
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
 from labse_tf.inference.duplicates import Duplicates, Window, undivided
-from labse_tf.inference.tokens import LONG, Tokens, tokenizing
-from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.inference.tokens import Tokens, WordPieces
 
 # What is tokenised, sorted and written at a time: so many sentences, or, if they are long texts, so
 # many bytes of them.
@@ -25,17 +23,18 @@ class Windows:
     """Tokenises sentences in windows, one ahead of what is being embedded.
 
     Args:
-        preprocessor: of the model.
-        embed: gives the embeddings, unit rows [n, dim], of some rows of word pieces: called with
-            all word pieces of the window (int32 [rows, (pieces)]), the rows' numbers (int64 [n])
-            and the width to pad to (int32).
+        word_pieces: splits them.
+        run: embeds: from ids and mask, int32 [n, width], to unit rows [n, dim].
         dim: length of an embedding.
     """
 
-    def __init__(self, preprocessor: Preprocessor, embed: Callable, dim: int):
-        self.run = embed
-        self._dim = dim
-        self._tokenize = {long: tokenizing(preprocessor, long) for long in LONG}
+    def __init__(
+        self,
+        word_pieces: WordPieces,
+        run: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        dim: int,
+    ):
+        self.run, self._word_pieces, self._dim = run, word_pieces, dim
 
     def embed(
         self,
@@ -56,14 +55,13 @@ class Windows:
             result: has what was yielded before the next is asked for, and nothing else behind the
                 rows that it has now. Equal sentences are embedded once then; without it, each.
         """
-        tokenize = self._tokenize[long]
         duplicates = None if result is None else Duplicates(result.rows)
 
         def prepare(found: list[bytes]) -> tuple[Window, Tokens]:
             window = duplicates.window(found) if duplicates else undivided(found)
-            tokens = tokenize(tf.constant(window.new, tf.string), tf.constant(batch_tokens))
+            tokens = Tokens(self._word_pieces, window.new, long)
             if duplicates:
-                duplicates.embedded(window, tokens.marks.numpy())
+                duplicates.embedded(window, tokens.marks)
             return window, tokens
 
         with ThreadPoolExecutor(1) as thread:
@@ -73,23 +71,25 @@ class Windows:
                 # Sentences are read here: their iterator may not like other threads.
                 found, error = _next_window(sentences) if error is None else ([], error)
                 ahead = thread.submit(prepare, found) if found else None
-                yield self._embed_window(*prepared, done, result)
+                yield self._embed_window(*prepared, batch_tokens, done, result)
                 prepared = ahead.result() if ahead else None
         if error is not None:
             raise error
 
-    def _embed_window(self, window: Window, tokens: Tokens, done, result):
+    def _embed_window(self, window: Window, tokens: Tokens, batch_tokens: int, done, result):
         new = window.rows < 0
         embeddings = np.empty([len(new), self._dim], np.float32)
         for index in np.flatnonzero(~new):
             embeddings[index] = result.read(window.rows[index])
         times = np.bincount(window.places, minlength=len(new))
         done(int(times[~new].sum()))
-        embeddings[new] = self._embed_parts(tokens, times[new], done)
+        embeddings[new] = self._embed_parts(tokens, batch_tokens, times[new], done)
         window.marks[new] = tokens.marks
         return embeddings[window.places], *map(int, window.marks[window.places].sum(axis=0))
 
-    def _embed_parts(self, tokens: Tokens, times: np.ndarray, done) -> np.ndarray:
+    def _embed_parts(
+        self, tokens: Tokens, batch_tokens: int, times: np.ndarray, done
+    ) -> np.ndarray:
         """The embeddings of sentences, each the mean of its parts', weighted by their pieces.
 
         Their unit rows are averaged, not what the encoder gives: embeddings are trained and
@@ -97,19 +97,16 @@ class Windows:
         only one row a sentence is kept, however many parts there are.
         """
         embeddings = np.zeros([len(times), self._dim], np.float32)
-        of, shares = tokens.sentences.numpy(), tokens.shares.numpy()
+        of, shares = tokens.sentences, tokens.shares
         last = np.append(of[1:] != of[:-1], True)  # a sentence is done with the last of its parts
         is_split = len(of) > len(times)
-        start = 0
-        for end, width in zip(tokens.ends.numpy(), tokens.widths.numpy(), strict=True):
-            rows = tokens.order[start:end]
-            found, parts = self.run(tokens.pieces, rows, width), rows.numpy()
+        for parts, ids, mask in tokens.batches(batch_tokens):
+            found = self.run(ids, mask)
             if is_split:
                 np.add.at(embeddings, of[parts], found * shares[parts, np.newaxis])
             else:
                 embeddings[of[parts]] = found
             done(int(times[of[parts]][last[parts]].sum()))
-            start = end
         if is_split:
             means = np.bincount(of, minlength=len(times)) > 1  # others stay as the encoder has them
             norms = np.linalg.norm(embeddings[means], axis=1, keepdims=True)

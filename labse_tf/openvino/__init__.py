@@ -1,1 +1,1 @@
-"""Embedding without TensorFlow: a release read by NumPy and run by OpenVINO."""
+"""What embeds by OpenVINO in TensorFlow's stead, without importing it."""

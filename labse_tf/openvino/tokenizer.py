@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,13 @@ from labse_tf.tokenization.character_classes import (
     REMOVED,
     SPACES,
 )
-from labse_tf.tokenization.vocabulary_files import UNKNOWN
+from labse_tf.tokenization.choices import GOOGLE
+from labse_tf.tokenization.vocabulary_files import END, PADDING, START, UNKNOWN
 
 _NO_LIMIT = 2**31 - 1  # bytes of a word
-_IN_NO_VOCABULARY = "\n"  # a token holds no line end
 
 
-def can_tokenize(options: dict) -> bool:
+def can_tokenize(options: Mapping[str, Any]) -> bool:
     """Whether this tokenizer has the ids of a Preprocessor of these options.
 
     It does not strip accents and fold case, nor count the characters of a word; and its package
@@ -38,48 +39,51 @@ def can_tokenize(options: dict) -> bool:
     )
 
 
-class Tokenizer:
-    """Strings to word pieces, as `Preprocessor.word_pieces`.
+class OpenVINOWordPieces:
+    """A Preprocessor's word pieces without TensorFlow: `labse_tf.inference.tokens.WordPieces`.
 
     Args:
-        tokens: the vocabulary, by id.
-        tokenization: "google" or "hugging-face".
-        max_word_bytes: a longer word is [UNK]; None: none is.
+        ids: the vocabulary, token -> id, in the order of the ids.
+        options: of the Preprocessor, see `can_tokenize`.
     """
 
-    def __init__(self, tokens: Sequence[str], tokenization: str, max_word_bytes: int | None):
+    def __init__(self, ids: Mapping[str, int], options: Mapping[str, Any]):
         import openvino
 
-        model = _graph(tokens, tokenization, max_word_bytes)
+        self.seq_length = options["seq_length"]
+        self.start_id, self.end_id = ids[START], ids[END]
+        self.padding_id, self.unknown_id = ids[PADDING], ids[UNKNOWN]
+        model = _graph(list(ids), options["tokenization"], options["max_word_bytes"])
         # One thread: a window is tokenised while another one is embedded.
         options = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
         self._compiled = openvino.Core().compile_model(model, "CPU", options)
         self._own = threading.local()  # an inference request serves one thread
 
     def __call__(self, sentences: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Word pieces, int32 [all], and where those of each sentence end, int64 [sentences].
-
-        Args:
-            sentences: in UTF-8.
-        """
-        if not sentences:
+        if not len(sentences):
             return np.zeros(0, np.int32), np.zeros(0, np.int64)
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         texts = [sentence.decode() for sentence in sentences]
         begins, ends, ids = (np.array(x) for x in self._own.request.infer({0: texts}).values())
-        if len(begins) and (begins[1:] != ends[:-1]).any():
+        if (begins[1:] != ends[:-1]).any():
             raise AssertionError("The tokenizer's rows are not one behind the other.")
         return ids, ends.astype(np.int64)
 
 
 def _graph(tokens: Sequence[str], tokenization: str, max_word_bytes: int | None):
-    """string [batch] -> where a sentence's pieces begin and end, and the ids, int32."""
+    """string [batch] -> where a sentence's pieces begin and end, and the ids, int32.
+
+    Args:
+        tokens: the vocabulary, by id.
+        tokenization: "google" or "hugging-face".
+        max_word_bytes: a longer word is [UNK]; None: none is.
+    """
     import openvino
     from openvino import opset15
     from openvino_tokenizers import tokenizer_pipeline as steps
 
-    google = tokenization == "google"
+    google = tokenization == GOOGLE
     inputs = openvino.op.Parameter(openvino.Type.string, openvino.PartialShape([-1]))
     text = opset15.string_tensor_unpack(inputs).outputs()
     if google:
@@ -94,6 +98,6 @@ def _graph(tokens: Sequence[str], tokenization: str, max_word_bytes: int | None)
     words = "|".join([*words_of_one, f"[^{others}]+"])
     text = steps.RegexSplitStep(words, invert=True).get_ov_subgraph(text)
     pieces = steps.WordPieceTokenizationStep(
-        vocab=list(tokens), unk_token=UNKNOWN, max_bytes_per_word=max_word_bytes or _NO_LIMIT
+        vocab=tokens, unk_token=UNKNOWN, max_bytes_per_word=max_word_bytes or _NO_LIMIT
     )
     return openvino.Model(pieces.get_ov_subgraph(text[:5]), [inputs], "tokenizer")

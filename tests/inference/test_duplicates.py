@@ -6,10 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-import labse_tf
 from labse_tf.inference import duplicates, windows
 from labse_tf.inference.duplicates import Duplicates
-from labse_tf.inference.openvino import OpenVINO
+from labse_tf.inference.reading import to_embed
 from tests.conftest import SENTENCES
 from tests.models import SEQ_LENGTH
 
@@ -32,9 +31,9 @@ def embedded(model, monkeypatch):
     """How many sentences each batch had."""
     counts, run = [], model._in("float32").run
 
-    def counting(pieces, rows, width):
-        counts.append(len(rows))
-        return run(pieces, rows, width)
+    def counting(ids, mask):
+        counts.append(len(ids))
+        return run(ids, mask)
 
     monkeypatch.setattr(model._in("float32"), "run", counting)
     return counts
@@ -152,6 +151,6 @@ def test_against_a_dictionary(monkeypatch):
 
 
 def test_openvino(model, small_windows):
-    fast = labse_tf.LaBSE(model.preprocessor, model.encoder, OpenVINO(model.encoder, "float32"))
+    fast = to_embed(model, "float32", "openvino", 0)
     expected = model.encode(CRAWL, deduplicate=False)
     np.testing.assert_allclose(fast.encode(itertools.chain(CRAWL)), expected, atol=1e-5)

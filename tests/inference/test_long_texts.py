@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import labse_tf
 from labse_tf.inference import windows
-from labse_tf.inference.openvino import OpenVINO
+from labse_tf.inference.reading import to_embed
 from tests.conftest import SENTENCES
 from tests.models import SEQ_LENGTH
 
@@ -52,9 +51,9 @@ def expected(model):
 def test_the_mean_of_the_parts(model, expected, monkeypatch, batch_tokens, deduplicate):
     sizes, run = [], model._in("float32").run
 
-    def noting(pieces, rows, width):
-        sizes.append((len(rows), int(width)))
-        return run(pieces, rows, width)
+    def noting(ids, mask):
+        sizes.append(ids.shape)
+        return run(ids, mask)
 
     monkeypatch.setattr(model._in("float32"), "run", noting)
     with warnings.catch_warnings():
@@ -85,8 +84,7 @@ def test_short_sentences_are_as_ever(model):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_openvino(model, expected, precision):
-    backend = OpenVINO(model.encoder, precision)
-    fast = labse_tf.LaBSE(model.preprocessor, model.encoder, backend)
+    fast = to_embed(model, precision, "openvino", 0)
     for found in (
         fast.encode(TEXTS, long="mean"),
         model.encode(TEXTS, long="mean", precision=precision),

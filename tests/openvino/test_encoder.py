@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import labse_tf
-from labse_tf.inference import openvino
-from labse_tf.inference.openvino import OpenVINO
+from labse_tf.inference.reading import to_embed
+from labse_tf.openvino import encoder as openvino
 from tests.conftest import SENTENCES
 
 MANY = [f"{a} {b}" for a in SENTENCES for b in ("", "Tom", "the cat sat", "a " * 9)]
@@ -35,7 +35,7 @@ def make(vocab_file, vocab_size, **changes):
 )
 def test_the_same_embeddings(vocab_file, vocab_size, changes):
     model = make(vocab_file, vocab_size, **changes)
-    fast = labse_tf.LaBSE(model.preprocessor, model.encoder, OpenVINO(model.encoder, "float32"))
+    fast = to_embed(model, "float32", "openvino", 0)
     expected = model.encode(MANY)
     np.testing.assert_allclose(fast.encode(MANY), expected, atol=1e-5)
     np.testing.assert_allclose(fast.encode(MANY, batch_tokens=40), expected, atol=1e-5)
@@ -63,7 +63,7 @@ def test_loaded(model, release, tmp_path):
 
 def test_from_many_threads(vocab_file, vocab_size):
     model = make(vocab_file, vocab_size)
-    fast = labse_tf.LaBSE(model.preprocessor, model.encoder, OpenVINO(model.encoder, "float32"))
+    fast = to_embed(model, "float32", "openvino", 0)
     expected, found = fast.encode(MANY), {}
 
     def run(index):

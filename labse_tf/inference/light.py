@@ -1,0 +1,95 @@
+"""LightLaBSE: a release that is embedded without TensorFlow."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labse_tf.files.tensor_bundle import read_variables
+from labse_tf.inference.embedder import Embedder
+from labse_tf.inference.windows import Windows
+from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
+from labse_tf.openvino.tokenizer import OpenVINOWordPieces, can_tokenize
+from labse_tf.release.configuration import VOCABULARY_FILE, is_release, read_configuration
+from labse_tf.tokenization.vocabulary_files import read_vocabulary
+
+if TYPE_CHECKING:
+    from labse_tf.encoder.encoder import Encoder
+    from labse_tf.inference.model import LaBSE
+    from labse_tf.tokenization.preprocessing import Preprocessor
+
+
+def is_light(path: str) -> bool:
+    """Whether it is a release that a LightLaBSE can embed with.
+
+    Raises:
+        ValueError: it is a release, but of a newer format.
+    """
+    return is_release(path) and can_tokenize(read_configuration(path).options)
+
+
+class LightLaBSE(Embedder):
+    """A release on OpenVINO, of which TensorFlow is not even imported: it starts in a second.
+
+    The variables file is mapped into memory, so that of a table of 1.5 GB the rows are read that
+    are looked up.
+
+    Args:
+        path: of the release, see `is_light`.
+        compute_dtype: one of `labse_tf.openvino.encoder.PRECISIONS`.
+        threads: most threads of an inference; 0: as many as there are cores.
+
+    Raises:
+        FileNotFoundError: there is no such release, or a file of it is missing.
+        ValueError: it is not a release, or not a whole one.
+    """
+
+    precisions = tuple(PRECISIONS)
+
+    def __init__(self, path: str | os.PathLike, compute_dtype: str, threads: int = 0):
+        super().__init__()
+        self._path = os.path.abspath(path)
+        found = read_configuration(path)
+        vocabulary = read_vocabulary(os.path.join(path, "assets", VOCABULARY_FILE))
+        weights = read_variables(os.path.join(path, "variables", "variables"))
+        _check(weights, vocabulary, found.encoder.vocab_size, self._path)
+        self.dim, self.seq_length = found.encoder.hidden_size, found.options["seq_length"]
+        self.compute_dtype = compute_dtype
+        self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads)
+        self._word_pieces = OpenVINOWordPieces(vocabulary, found.options)
+
+    @functools.cached_property
+    def _model(self) -> LaBSE:
+        from labse_tf.inference.model import LaBSE
+        from labse_tf.release.saved_model import read_release
+
+        return LaBSE(*read_release(self._path))
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """The release's, which is read, and TensorFlow imported, when it is first asked for."""
+        return self._model.preprocessor
+
+    @property
+    def encoder(self) -> Encoder:
+        """The release's, as `preprocessor`; its weights are in float32."""
+        return self._model.encoder
+
+    def save(self, path: str | os.PathLike, **options) -> None:
+        """Writes it, as `LaBSE.save`."""
+        self._model.save(path, **options)
+
+    def _made(self, precision: str) -> Windows:
+        return Windows(self._word_pieces, self.backend.embedder(precision), self.dim)
+
+
+def _check(weights: dict[str, np.ndarray], vocabulary, vocab_size: int, path: str) -> None:
+    rows = weights["embeddings/word"].shape[0] if "embeddings/word" in weights else 0
+    if not rows == len(vocabulary) == vocab_size:
+        raise ValueError(
+            f"{path!r} is no whole release: it has {rows} word embeddings and a vocabulary of "
+            f"{len(vocabulary)} tokens, where its configuration says {vocab_size}."
+        )
