@@ -109,6 +109,11 @@ def _notes(results: dict) -> list[str]:
             f"`tf.saved_model.load` {bare:.2f} s: {ours / bare:.2f} times as long (medians of "
             f"{len(start['labse_tf'])} fresh processes each, imports not counted)."
         )
+        ours, light = (np.median(start[name]) for name in ("tensorflow", "openvino"))
+        notes.append(
+            f"`labse encode` of one sentence, from the start of the process to its end: "
+            f"{ours:.2f} s, with `--backend openvino` {light:.2f} s: {light / ours:.2f} of it."
+        )
     return [f"- {note}" for note in [*notes, f"Python {results['python']}; {versions}."]]
 
 

@@ -44,18 +44,22 @@ def _limit_tensorflow(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def labse_tf(folder: Path, threads: int, precision: str, backend: str = "tensorflow") -> Embed:
+def labse_tf(folder: Path, threads: int, precision: str) -> Embed:
     _limit_tensorflow(threads)
+    return _labse_tf(folder, precision, "tensorflow")
+
+
+def openvino(folder: Path, threads: int, precision: str) -> Embed:
+    """It does not import TensorFlow, and takes as many threads as the process may use cores."""
+    return _labse_tf(folder, precision, "openvino")
+
+
+def _labse_tf(folder: Path, precision: str, backend: str) -> Embed:
     import labse_tf
 
     model = labse_tf.load(folder / "release", precision=precision, backend=backend)
     # The others embed each sentence, too.
     return functools.partial(model.encode, deduplicate=False)
-
-
-def openvino(folder: Path, threads: int, precision: str) -> Embed:
-    # It takes as many threads by itself as there are cores that the process may run on.
-    return labse_tf(folder, threads, precision, backend="openvino")
 
 
 def saved_model(folder: Path, threads: int, precision: str) -> Embed:
@@ -154,9 +158,9 @@ SYSTEMS = {
     },
     **{
         f"openvino-{p}": System(
-            "labse_tf, OpenVINO", p, openvino, (*_OURS, "openvino"), ("release",)
+            "labse_tf, OpenVINO", p, openvino, ("openvino", "openvino_tokenizers"), ("release",)
         )
-        for p in _BOTH
+        for p in (*_BOTH, "int8")
     },
     "tf_hub-float32": System(
         "the TF-Hub way", "float32", tf_hub, (*_TENSORFLOW, "official"), ("release", "tf-hub"), 128
