@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,12 +65,15 @@ class Windows:
                 duplicates.embedded(window, tokens.marks)
             return window, tokens
 
-        with ThreadPoolExecutor(1) as thread:
+        with contextlib.ExitStack() as stack:
+            thread = None  # a service's single sentences need none
             found, error = _next_window(sentences)
             prepared = prepare(found) if found else None
             while prepared:
                 # Sentences are read here: their iterator may not like other threads.
                 found, error = _next_window(sentences) if error is None else ([], error)
+                if found and thread is None:
+                    thread = stack.enter_context(ThreadPoolExecutor(1))
                 ahead = thread.submit(prepare, found) if found else None
                 yield self._embed_window(*prepared, batch_tokens, done, result)
                 prepared = ahead.result() if ahead else None

@@ -92,7 +92,7 @@ def test_progress_counts_every_copy(model, monkeypatch, small_windows, options):
         update = staticmethod(updates.append)
         __enter__ = __exit__ = lambda self, *_: self
 
-    monkeypatch.setattr("labse_tf.inference.model.progress_bar", lambda **_: Bar())
+    monkeypatch.setattr("labse_tf.inference.embedder.progress_bar", lambda **_: Bar())
     model.encode(CRAWL, batch_tokens=30, **options)
     done = np.cumsum(updates)
     assert done[-1] == len(CRAWL) and 7 in done and 14 in done  # windows
