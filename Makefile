@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-readme test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
+.PHONY: demo test test-readme test-experiments test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -42,11 +42,15 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 # A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark \
-		--ignore tests/test_readme.py
+		--ignore tests/test_readme.py --ignore tests/experiments
 
 # Every command and every piece of code of the pages.
 test-readme: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 tests/test_readme.py --durations=10
+
+# The paper's experiments at tiny size.
+test-experiments: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 tests/experiments --durations=10
 
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark

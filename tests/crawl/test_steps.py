@@ -50,6 +50,22 @@ def test_eight_bits():
     assert half.dtype.itemsize == 16 + 4 and np.isfinite(from_eight_bits(half)).all()
 
 
+@pytest.mark.parametrize("owners, others", [(9, 40), (2**40, 2**31), (2**40, 2**40), (1, 1)])
+def test_best_edges_of_any_numbers(owners, others):
+    """Also of rows of a crawl of billions, whose numbers do not fit into 64 bits together."""
+    rng = np.random.default_rng(2)
+    scores = rng.choice(np.array([-0.5, -0.25, -0.0, 0.0, 0.25, 3], np.float32), 400)
+    edges = Edges(
+        rng.choice(rng.integers(0, owners, 6), 400) + 7, rng.integers(0, others, 400), scores
+    )
+    best = {}
+    for owner, other, score in zip(edges.owners, edges.others, edges.scores.tolist()):
+        best[owner, other] = max(score, best.get((owner, other), -np.inf))
+    ranked = sorted((owner, -score, other) for (owner, other), score in best.items())
+    expected = [(owner, other, -score) for owner, score, other in ranked]
+    assert best_edges(edges, 400).to_array().tolist() == expected
+
+
 @pytest.mark.parametrize("keep", [1, 3, 50])
 def test_best_edges(keep):
     rng = np.random.default_rng(1)

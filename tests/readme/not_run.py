@@ -83,7 +83,7 @@ NOT_RUN = (
     ),
     NotRun(
         "python -m training.experiments.", "several trainings each",
-        "tests/programs/test_experiments.py", "margin.main", parsed=True,
+        "tests/experiments/test_experiments.py", "margin.main", parsed=True,
     ),
 )  # fmt: skip
 # Of the root's table, where the page of the row runs the program: parsed.

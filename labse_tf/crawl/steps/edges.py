@@ -60,14 +60,52 @@ def best_edges(edges: Edges, keep: int) -> Edges:
 
     The result does not depend on the order of the edges; of equal pairs the higher score counts.
     """
-    order = np.lexsort((-edges.scores, edges.others, edges.owners))
-    owners, others = edges.owners[order], edges.others[order]
-    order = order[_begins(owners) | _begins(others)]
-    order = order[np.lexsort((edges.others[order], -edges.scores[order], edges.owners[order]))]
-    begins = np.flatnonzero(_begins(edges.owners[order]))
+    if not len(edges.owners):
+        return edges
+    pairs = _packed(edges.owners, edges.others)
+    order = np.argsort(pairs)
+    begins = np.flatnonzero(_begins(pairs[order]))
+    scores = np.maximum.reduceat(edges.scores[order], begins) + np.float32(0)  # -0 is 0
+    owners, others = edges.owners[order[begins]], edges.others[order[begins]]
+    order = _stable_order(_packed(owners, _falling(scores)))
+    begins = np.flatnonzero(_begins(owners[order]))
     counts = np.diff(np.append(begins, len(order)))
     order = order[np.arange(len(order)) - np.repeat(begins, counts) < keep]
-    return Edges(edges.owners[order], edges.others[order], edges.scores[order])
+    return Edges(owners[order], others[order], scores[order])
+
+
+def _packed(major: np.ndarray, minor: np.ndarray) -> np.ndarray:
+    """uint64 numbers in the order of (major, minor), which NumPy sorts ten times as fast as two.
+
+    Args:
+        major, minor: integers. Where their ranges do not fit into 64 bits together, their ranks
+            among all are taken.
+    """
+    columns = []
+    for values in (major, minor):
+        lowest = values.min()
+        columns.append(((values - lowest).astype(np.uint64), int(values.max() - lowest)))
+    (high, high_range), (low, low_range) = columns
+    if high_range.bit_length() + low_range.bit_length() > 64:
+        high, low = (np.unique(x, return_inverse=True)[1].astype(np.uint64) for x in (high, low))
+        low_range = int(low.max())
+    return (high << np.uint64(low_range.bit_length())) | low
+
+
+def _falling(scores: np.ndarray) -> np.ndarray:
+    """Of float32 numbers uint32 ones in the opposite order."""
+    bits = scores.view(np.uint32)
+    return np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFFFFFF))
+
+
+def _stable_order(keys: np.ndarray) -> np.ndarray:
+    """A stable argsort: one that is not, and then the equal keys alone."""
+    order = np.argsort(keys)
+    differs = _begins(keys[order])
+    tied = np.flatnonzero(~differs | ~np.append(differs[1:], True))
+    equal = order[tied]
+    order[tied] = equal[np.lexsort((equal, keys[equal]))]
+    return order
 
 
 def owners_by_shard(owners: np.ndarray, shard_rows: int) -> np.ndarray:

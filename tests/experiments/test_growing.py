@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labse_tf.training.run_directory import load_run
-from tests.programs.test_experiments import arguments, check_report, data, eagerly, no_training
+from tests.experiments.test_experiments import arguments, check_report, data, eagerly, no_training
 from training.experiments import comparison, growing, runs, timing
 
 __all__ = ["data", "eagerly"]  # fixtures

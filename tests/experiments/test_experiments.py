@@ -121,10 +121,10 @@ def no_training(*_, **__):
 
 
 def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
-    flags = arguments(data, tmp_path, "--margins", "0,0.3", "--scales", "5,20")
+    flags = arguments(data, tmp_path, "--margins", "0,0.3", "--scales", "5")
     margin.main([*flags, "--seeds", "2"])
-    names = [f"scale {scale}, margin {margin}" for scale in (5, 20) for margin in (0, 0.3)]
-    check_report(tmp_path, names, ["", names[0], "", names[2]], seeds=2)
+    names = ["scale 5, margin 0", "scale 5, margin 0.3"]
+    check_report(tmp_path, names, ["", names[0]], seeds=2)
     table = (tmp_path / "report" / "table.md").read_text()
     assert table.strip() in capfd.readouterr().out
     folders = {
@@ -137,12 +137,10 @@ def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
     # From the same weights, which are the seed's; and to others.
     starts = {(n, s): read(f / f"seed-{s}", 0) for n, f in folders.items() for s in (0, 1)}
     for seed in (0, 1):
-        for name in names[1:]:
-            assert_same(starts[names[0], seed], starts[name, seed])
+        assert_same(starts[names[0], seed], starts[names[1], seed])
     assert np.abs(starts[names[0], 0][0] - starts[names[0], 1][0]).max() > 1e-3
     ends = [read(folder / "seed-0")[0] for folder in folders.values()]
-    for end in ends[1:]:
-        assert np.abs(ends[0] - end).max() > 0
+    assert np.abs(ends[0] - ends[1]).max() > 0
     # One figure anew, by NumPy.
     model = load_run(folders[names[0]] / "seed-0")
     sides = (data / "tatoeba" / f"tatoeba.deu-eng.{side}" for side in ("deu", "eng"))
@@ -166,27 +164,18 @@ def test_margins(eagerly, data, tmp_path, monkeypatch, capfd):
 
 def test_cross_replica(data, tmp_path, monkeypatch, mirrored):
     monkeypatch.setattr(comparison, "choose_strategy", mirrored)
-    flags = arguments(data, tmp_path, "--replicas", "2", "--gathered", "1,2")
+    flags = arguments(data, tmp_path, "--replicas", "2", "--gathered", "1")
     cross_replica.main(flags)
-    names = [
-        f"{way}, {negatives} negatives"
-        for way in ("cross-replica", "in-batch, gradient caching")
-        for negatives in (3, 7)
-    ]
-    against = ["", names[0], names[0], names[1]]
-    results = check_report(tmp_path, names, against)
-    assert [run["x"] for run in results["runs"]] == [3, 7, 3, 7]
+    names = ["cross-replica, 3 negatives", "in-batch, gradient caching, 3 negatives"]
+    check_report(tmp_path, names, ["", names[0]])
     settings = [json.loads(run_file(tmp_path, n, 0, "config.json"))["settings"] for n in names]
-    assert [s.pop("group") for s in settings] == [4, 8, 4, 8]
-    assert [s.pop("chunk_size") for s in settings] == [0, 0, 4, 4]
-    assert settings[1:] == settings[:1] * 3 and settings[0]["loss"] == "GroupNegativesLoss"
+    assert [s.pop("chunk_size") for s in settings] == [0, 4] and settings[0]["group"] == 4
+    assert settings[0] == settings[1] and settings[0]["loss"] == "GroupNegativesLoss"
     # As the claim is: the same negatives, from wherever they are, teach the same.
     ends = [read(tmp_path / "runs" / name.replace(", ", "-").replace(" ", "-") / "seed-0")
             for name in names]  # fmt: skip
-    for replicas, caching in ((0, 2), (1, 3)):
-        for x, y in zip(ends[replicas], ends[caching], strict=True):
-            np.testing.assert_allclose(x, y, atol=1e-4)
-    assert np.abs(ends[0][0] - ends[1][0]).max() > 1e-3
+    for x, y in zip(*ends, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-4)
     monkeypatch.setattr(runs, "fine_tune", no_training)
     cross_replica.main(flags)
     with pytest.raises(ValueError, match=r"`replicas` \(=3\) must .* divide `batch_size` \(=8\)"):
@@ -197,16 +186,16 @@ def test_cross_replica(data, tmp_path, monkeypatch, mirrored):
 
 
 def test_hard_negatives(eagerly, data, tmp_path, monkeypatch):
-    flags = arguments(data, tmp_path, "--first-steps", "3", "--counts", "1,2")
+    flags = arguments(data, tmp_path, "--first-steps", "3", "--counts", "2")
     hard_negatives.main(flags)
-    names = ["none", "1 random", "1 mined", "2 random", "2 mined"]
-    check_report(tmp_path, names, ["", *["none"] * 4])
+    names = ["none", "2 random", "2 mined"]
+    check_report(tmp_path, names, ["", "none", "none"])
     settings = [json.loads(run_file(tmp_path, n, 0, "config.json"))["settings"] for n in names]
-    assert [s.pop("hard_negatives") for s in settings] == [0, 1, 1, 2, 2]
+    assert [s.pop("hard_negatives") for s in settings] == [0, 2, 2]
     files = [s.pop("pairs")[0] for s in settings]
-    folders = ["pairs", *[f"{way}/seed-0/{n}" for n in (1, 2) for way in ("random", "mined")]]
+    folders = ["pairs", "random/seed-0/2", "mined/seed-0/2"]
     assert files == [str(tmp_path / folder / "deu-eng.tsv.gz") for folder in folders]
-    assert len({s.pop("checksums")["pairs"][0] for s in settings}) == 5
+    assert len({s.pop("checksums")["pairs"][0] for s in settings}) == 3
     assert all(s == settings[0] for s in settings)
     first = tmp_path / "first-stage" / "seed-0"
     for name in names:
@@ -218,8 +207,6 @@ def test_hard_negatives(eagerly, data, tmp_path, monkeypatch):
     for way in ("random", "mined"):
         with gzip.open(tmp_path / way / "seed-0" / "2" / "deu-eng.tsv.gz", "rt") as file:
             rows[way] = [line.rstrip("\n").split("\t") for line in file]
-        with gzip.open(tmp_path / way / "seed-0" / "1" / "deu-eng.tsv.gz", "rt") as file:
-            assert [line.rstrip("\n").split("\t") for line in file] == [r[:3] for r in rows[way]]
         assert [tuple(r[:2]) for r in rows[way]] == pairs
         for source, _, *negatives in rows[way]:
             assert len(set(negatives)) == 2 and not right[source] & set(negatives)
@@ -237,53 +224,98 @@ def test_hard_negatives(eagerly, data, tmp_path, monkeypatch):
         hard_negatives.main(arguments(data, tmp_path / "0", "--counts", "0,1"))
 
 
-@pytest.mark.parametrize("tlm_share", ["0", "0.5"])
-def test_pretraining(eagerly, data, tmp_path, monkeypatch, tlm_share):
+@pytest.mark.parametrize("tlm_share, amounts", [("0", (20, 100)), ("0.5", (20,))])
+def test_pretraining(eagerly, data, tmp_path, monkeypatch, tlm_share, amounts):
     """Pre-training's steps of 3 s and ranking's of 2 s: 2 + 2 of them take as long as 5 of 2 s."""
     seconds = iter([3.0, 2.0])
     monkeypatch.setattr(pretraining, "seconds_per_step", lambda train, steps: next(seconds))
     flags = arguments(
-        data, tmp_path, "--amounts", "20,100", "--pretraining-steps", "2",
+        data, tmp_path, "--amounts", ",".join(map(str, amounts)), "--pretraining-steps", "2",
         "--pretraining-batch-size", "4", "--tlm-share", tlm_share,
     )  # fmt: skip
     pretraining.main(flags)
     ways = ["without pre-training", "with pre-training", "without, as long: 5 steps"]
-    names = [f"{n}% of the pairs, {way}" for way in ways for n in (20, 100)]
-    results = check_report(tmp_path, names, ["", "", *names[:2] * 2])
-    assert [run["x"] for run in results["runs"]] == [20, 100] * 3
-    assert [run["training"]["steps"] for run in results["runs"]] == [2] * 4 + [5] * 2
-    starts = [
-        read(next(tmp_path.glob(f"runs/{n}-of*-{way}/seed-0")), 0)
+    names = [f"{n}% of the pairs, {way}" for way in ways for n in amounts]
+    count = len(amounts)
+    results = check_report(tmp_path, names, [""] * count + names[:count] * 2)
+    assert [run["x"] for run in results["runs"]] == [*amounts] * 3
+    steps = [run["training"]["steps"] for run in results["runs"]]
+    assert steps == [2] * 2 * count + [5] * count
+    starts = {
+        (way, n): read(next(tmp_path.glob(f"runs/{n}-of*-{way}/seed-0")), 0)
         for way in ("without-pre-training", "with-pre-training", "without-as*")
-        for n in (20, 100)
-    ]
-    text = [str(tmp_path / "pairs" / f"{c}-eng.tsv.gz") for c in ("deu", "fra")]
-    amounts = ["20%", "100%"] if float(tlm_share) else ["."] * 2
-    for amount, start in zip(amounts, starts[2:4], strict=True):
+        for n in amounts
+    }
+    text, first = [f"{tmp_path}/pairs/{c}-eng.tsv.gz" for c in ("deu", "fra")], amounts[0]
+    for n in amounts:
         # On text alone, one pre-training for all; with pairs, those of each part.
-        folder = tmp_path / "pretraining" / amount / "seed-0"
+        folder = tmp_path / "pretraining" / (f"{n}%" if float(tlm_share) else ".") / "seed-0"
         settings = json.loads((folder / "config.json").read_text())["settings"]
-        parts = [str(tmp_path / "parts" / amount / "seed-0" / f"{c}-eng.tsv.gz")
-                 for c in ("deu", "fra")]  # fmt: skip
+        parts = [f"{tmp_path}/parts/{n}%/seed-0/{c}-eng.tsv.gz" for c in ("deu", "fra")]
         assert settings["pairs"] == (parts if float(tlm_share) else [])
         assert settings["text"] == text and settings["tlm_share"] == float(tlm_share)
-        assert_same(start, read(folder))
-        assert_same(starts[0], read(folder, 0))
-    for start in (starts[1], *starts[4:]):
-        assert_same(starts[0], start)
-    assert np.abs(starts[0][0] - starts[2][0]).max() > 0
-    assert (np.abs(starts[2][0] - starts[3][0]).max() > 0) == bool(float(tlm_share))
+        assert_same(starts["with-pre-training", n], read(folder))
+        for way in ("without-pre-training", "without-as*"):
+            assert_same(starts[way, n], read(folder, 0))
+    assert np.abs(starts["with-pre-training", first][0] - read(folder, 0)[0]).max() > 0
     # A part of 20% is 20% of each language, and a part of the whole.
     for code in ("deu", "fra"):
         whole, part = (
-            list(read_columns(tmp_path / "parts" / f"{n}%" / "seed-0" / f"{code}-eng.tsv.gz"))
-            for n in (100, 20)
+            list(read_columns(tmp_path / folder / f"{code}-eng.tsv.gz"))
+            for folder in ("pairs", "parts/20%/seed-0")
         )
         assert len(part) == 12 and set(part) <= set(whole)
-        assert whole == list(read_columns(tmp_path / "pairs" / f"{code}-eng.tsv.gz"))
+        if 100 in amounts:
+            path = tmp_path / "parts/100%/seed-0" / f"{code}-eng.tsv.gz"
+            assert whole == list(read_columns(path))
     monkeypatch.setattr(runs, "fine_tune", no_training)
     monkeypatch.setattr(pretraining, "pretrain", no_training)
     pretraining.main(flags)
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """The runs of an experiment, which is not run."""
+    found = []
+    monkeypatch.setattr(
+        comparison.Comparison, "compare", lambda _, runs, **options: found.extend(runs)
+    )
+    return found
+
+
+def test_margins_are_compared_at_each_scale(data, tmp_path, planned):
+    margin.main(arguments(data, tmp_path, "--margins", "0,0.1,0.3", "--scales", "5,20"))
+    assert [(r.training.scale, r.training.margin, r.x) for r in planned] == [
+        (scale, margin, margin) for scale in (5, 20) for margin in (0, 0.1, 0.3)
+    ]
+    names = [run.name for run in planned]
+    assert [run.against for run in planned] == ["", *names[:1] * 2, "", *names[3:4] * 2]
+    assert [run.line for run in planned] == ["scale 5"] * 3 + ["scale 20"] * 3
+
+
+def test_groups_of_replicas_and_batches(data, tmp_path, planned, monkeypatch, mirrored):
+    monkeypatch.setattr(comparison, "choose_strategy", mirrored)
+    cross_replica.main(arguments(data, tmp_path, "--replicas", "2", "--gathered", "1,2"))
+    names = [run.name for run in planned]
+    assert [run.x for run in planned] == [3, 7, 3, 7]
+    assert [run.loss.group for run in planned] == [4, 8, 4, 8]
+    assert [run.against for run in planned] == ["", names[0], names[0], names[1]]
+    assert [run.training.chunk_size for run in planned] == [0, 0, 4, 4]
+
+
+def test_several_counts_of_negatives(data, tmp_path, planned, monkeypatch):
+    hard_negatives.main(arguments(data, tmp_path, "--counts", "1,2"))
+    names = ["none", "1 random", "1 mined", "2 random", "2 mined"]
+    assert [run.name for run in planned] == names
+    assert [run.training.hard_negatives for run in planned] == [0, 1, 1, 2, 2]
+    rows = {
+        run.name: [gzip.open(path, "rt").read().splitlines() for path in run.pairs(0)]
+        for run in planned
+        if "random" in run.name
+    }
+    one, two = rows["1 random"], rows["2 random"]
+    assert [[r.rsplit("\t", 1)[0] for r in file] for file in two] == one
+    assert {r.count("\t") for file in two for r in file} == {3}
 
 
 def test_what_is_refused(data, tmp_path, capsys):
