@@ -34,16 +34,17 @@ def packed(vocab_size, batch, width, seed=0):
 
 
 @pytest.fixture(scope="module")
-def wide(vocab_file, vocab_size):
-    """Wide enough that the converter rounds kernels: those of under 1,024 numbers it leaves."""
+def wide():
+    """Large enough that the converter rounds weights: those of under 1,024 numbers it leaves."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(1100))]
     config = labse_tf.EncoderConfig.small(
-        vocab_size, hidden_size=64, num_layers=1, intermediate_size=48, activation="gelu_tanh"
+        len(tokens), hidden_size=64, num_layers=1, intermediate_size=48, activation="gelu_tanh"
     )
     encoder = labse_tf.Encoder(config)
     rng = np.random.default_rng(2)
     for weight in encoder.weights:
         weight.assign(rng.normal(scale=0.2, size=weight.shape) + ("scale" in weight.name))
-    return labse_tf.LaBSE(labse_tf.Preprocessor(vocab_file, 24), encoder)
+    return labse_tf.LaBSE(labse_tf.Preprocessor(tokens, 24), encoder)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +81,13 @@ def test_program(written, release, of_release, vocab_size):
 
 
 @pytest.mark.parametrize("precision, least", [("float16", 0.99999), ("int8", 0.995)])
-def test_smaller_weights(wide, vocab_size, precision, least):
+def test_smaller_weights(wide, precision, least):
     words = wide.encoder.embeddings.word.numpy()
     content = lite_model(wide, precision)
     interpreter = Interpreter(model_content=content)
     embed = interpreter.get_signature_runner()
     for batch, width in SHAPES:
-        inputs = packed(vocab_size, batch, width)
+        inputs = packed(len(words), batch, width)
         expected = tf.math.l2_normalize(wide.encoder(inputs)["default"], axis=1)
         assert np.sum(embed(**inputs)["embeddings"] * expected, axis=1).min() > least
     tensors = interpreter.get_tensor_details()
