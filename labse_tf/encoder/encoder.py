@@ -176,5 +176,6 @@ class Encoder(tf_keras.layers.Layer):
             return tf.cast(tf.tanh(self.pooler(tokens[:, 0, :])), tf.float32)
         weights = tf.cast(mask, tf.float32)
         count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
-        weights = (weights / count)[:, tf.newaxis, :]
+        # Not by indexing with a new axis: TFLite has no such op.
+        weights = tf.expand_dims(weights / count, 1)
         return tf.matmul(weights, tf.cast(tokens, tf.float32))[:, 0, :]

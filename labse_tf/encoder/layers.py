@@ -95,6 +95,8 @@ class Embeddings(tf_keras.layers.Layer):
     def __init__(self, config: EncoderConfig, word_dtype: str, **kwargs):
         super().__init__(**kwargs)
         self._config = config
+        # (table, ids) -> rows; another one where a runtime cannot gather all dtypes.
+        self.look_up = tf.gather
 
         def table(name: str, shape: list[int], dtype: str = "float32") -> tf.Variable:
             # Rows are looked up and then cast: casting first would copy the whole table.
@@ -144,10 +146,10 @@ class Embeddings(tf_keras.layers.Layer):
 
     def words(self, ids: tf.Tensor) -> tf.Tensor:
         """Rows of the table of words: int32 [...] -> float32 [..., hidden]."""
-        rows = tf.cast(tf.gather(self.word, ids), tf.float32)
+        rows = tf.cast(self.look_up(self.word, ids), tf.float32)
         if self.word_scale is None:
             return rows
-        scales = tf.gather(self.word_scale, ids)
+        scales = self.look_up(self.word_scale, ids)
         return rows * tf.repeat(scales, self._config.hidden_size // scales.shape[-1], axis=-1)
 
     def _padded_sum(self, word_ids, type_ids):

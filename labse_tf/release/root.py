@@ -76,11 +76,8 @@ def release_root(
         return tf.math.l2_normalize(pooled, axis=1)
 
     def embed_sentences(sentences: tf.Tensor, training: bool = False) -> tf.Tensor:
-        pieces = preprocessor.word_pieces(sentences)
-        # As wide as the longest sentence; what padding there is costs next to nothing.
-        longest = tf.cast(tf.reduce_max(tf.concat([[0], pieces.row_lengths()], 0)), tf.int32) + 2
-        width = tf.minimum(longest, preprocessor.seq_length)
-        return embed(preprocessor.pack([pieces], width), training)
+        # What padding there is costs next to nothing.
+        return embed(preprocessor.pack_to_longest(preprocessor.word_pieces(sentences)), training)
 
     encoder_api = weights_by_name(encoder)
     encoder_api.__call__ = _traced(

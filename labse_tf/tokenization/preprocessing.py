@@ -182,6 +182,11 @@ class Preprocessor:
             padding_id=self.padding_id,
         )
 
+    def pack_to_longest(self, pieces: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        """int32 [batch, (pieces)], packed as wide as the longest sentence, at most `seq_length`."""
+        longest = tf.cast(tf.reduce_max(tf.concat([[0], pieces.row_lengths()], 0)), tf.int32) + 2
+        return self.pack([pieces], tf.minimum(longest, self.seq_length))
+
     def bert_pack_inputs(
         self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:

@@ -92,6 +92,7 @@ RUN_ON_ITS_PAGE = (
     "python -m training.pretrain",
     "python -m export.saved_model",
     "python -m export.verify",
+    "python -m export.lite",
     "labse crawl",
     "labse evaluate",
     "labse mine",
