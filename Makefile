@@ -42,15 +42,15 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 # A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark \
-		--ignore tests/test_readme.py --ignore tests/experiments
+		--ignore tests/test_readme.py --ignore tests/experiments --ignore tests/labse_mini
 
 # Every command and every piece of code of the pages.
 test-readme: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 tests/test_readme.py --durations=10
 
-# The paper's experiments at tiny size.
+# The paper's experiments and the recipe of labse-mini, at tiny size.
 test-experiments: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 tests/experiments --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/experiments tests/labse_mini --durations=10
 
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark

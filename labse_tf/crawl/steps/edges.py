@@ -75,7 +75,7 @@ def best_edges(edges: Edges, keep: int) -> Edges:
 
 
 def _packed(major: np.ndarray, minor: np.ndarray) -> np.ndarray:
-    """uint64 numbers in the order of (major, minor), which NumPy sorts ten times as fast as two.
+    """uint64 numbers in the order of (major, minor), which NumPy sorts faster than pairs.
 
     Args:
         major, minor: integers. Where their ranges do not fit into 64 bits together, their ranks
