@@ -16,7 +16,8 @@ def test_tensorflow_is_imported_when_it_is_needed():
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules;"
         "assert labse_tf.EncoderConfig.__module__ == 'labse_tf.encoder.config';"
         "assert 'tensorflow' not in sys.modules;"
-        "labse_tf.load; assert 'tensorflow' in sys.modules"
+        "labse_tf.load; assert 'tensorflow' not in sys.modules;"
+        "labse_tf.LaBSE; assert 'tensorflow' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -53,6 +53,9 @@ class Worker:
     def latency(self):
         return {"seconds": [_timed(self.embed, [sentence])[0] for sentence in self.short]}
 
+    def one_by_one(self, start, end):
+        return {"seconds": [_timed(self.embed, [sentence])[0] for sentence in self.all[start:end]]}
+
     def memory(self):
         with open("/proc/self/status") as file:
             peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
