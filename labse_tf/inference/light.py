@@ -12,6 +12,7 @@ from labse_tf.files.tensor_bundle import read_variables
 from labse_tf.inference.embedder import Embedder
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
+from labse_tf.openvino.kernel_file import read_kernels
 from labse_tf.openvino.tokenizer import OpenVINOWordPieces, can_tokenize
 from labse_tf.release.configuration import VOCABULARY_FILE, is_release, read_configuration
 from labse_tf.tokenization.vocabulary_files import read_vocabulary
@@ -58,8 +59,9 @@ class LightLaBSE(Embedder):
         _check(weights, vocabulary, found.encoder.vocab_size, self._path)
         self.dim, self.seq_length = found.encoder.hidden_size, found.options["seq_length"]
         self.compute_dtype = compute_dtype
-        self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads)
-        self._word_pieces = OpenVINOWordPieces(vocabulary, found.options)
+        kernels = read_kernels(path, found.encoder)
+        self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads, kernels)
+        self.word_pieces = OpenVINOWordPieces(vocabulary, found.options)
 
     @functools.cached_property
     def _model(self) -> LaBSE:
@@ -83,7 +85,7 @@ class LightLaBSE(Embedder):
         self._model.save(path, **options)
 
     def _made(self, precision: str) -> Windows:
-        return Windows(self._word_pieces, self.backend.embedder(precision), self.dim)
+        return Windows(self.word_pieces, self.backend.embedder(precision), self.dim)
 
 
 def _check(weights: dict[str, np.ndarray], vocabulary, vocab_size: int, path: str) -> None:

@@ -79,7 +79,7 @@ def load(
     model = read(source, vocab_file)
     if backend == "tensorflow" and precision == "float32":
         return model
-    return to_embed(model, precision, backend, _threads())
+    return to_embed(model, precision, backend, _threads(), source)
 
 
 def _threads() -> int:

@@ -90,8 +90,9 @@ class LaBSE(Embedder):
             run = TensorFlow(computing_in(self.encoder, precision))
         else:
             run = self.backend.embedder(precision)
-        return Windows(self._word_pieces, run, self.dim)
+        return Windows(self.word_pieces, run, self.dim)
 
     @functools.cached_property
-    def _word_pieces(self) -> TensorFlowWordPieces:
+    def word_pieces(self) -> TensorFlowWordPieces:
+        """Splits sentences, as `encode` does."""
         return TensorFlowWordPieces(self.preprocessor)

@@ -14,6 +14,7 @@ from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.encoder.weights import named_weights
 from labse_tf.inference.model import LaBSE
 from labse_tf.openvino.encoder import OpenVINO
+from labse_tf.openvino.kernel_file import read_kernels
 from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.release.configuration import is_release
 from labse_tf.release.saved_model import read_release
@@ -21,14 +22,22 @@ from labse_tf.release.saved_model import read_release
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
-def to_embed(model: LaBSE, precision: str, backend: str, threads: int) -> LaBSE:
-    """The model in another precision or with another backend, see `labse_tf.load`."""
+def to_embed(
+    model: LaBSE, precision: str, backend: str, threads: int, source: str | None = None
+) -> LaBSE:
+    """The model in another precision or with another backend, see `labse_tf.load`.
+
+    Args:
+        source: what it was read from.
+    """
     if backend == "openvino":
         weights = {
             name: np.from_dlpack(variable.value())  # its own memory
             for name, variable in named_weights(model.encoder).items()
         }
-        backend = OpenVINO(weights, model.encoder.config, precision, threads)
+        config = model.encoder.config
+        kernels = read_kernels(source, config) if source and is_release(source) else None
+        backend = OpenVINO(weights, config, precision, threads, kernels)
         return LaBSE(model.preprocessor, model.encoder, backend)
     return LaBSE(model.preprocessor, stored_as(computing_in(model.encoder, precision), precision))
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from labse_tf.encoder.config import EncoderConfig
+from labse_tf.openvino.constants import Constants
 from labse_tf.openvino.graph import EncoderGraph, group_size
+from labse_tf.openvino.kernels import CalibratedKernels, EightBitKernels, FloatKernels
 
 # Of the computation: in int8 kernels and what they are multiplied by are, all else is in bfloat16.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -29,6 +31,8 @@ class OpenVINO:
         config: of the encoder.
         compute_dtype: precision of what is not asked for in another, one of `PRECISIONS`.
         threads: most threads of an inference; 0: as many as there are cores.
+        calibrated: of a model that `labse quantize` wrote, its kernels in 8 bits, see
+            `labse_tf.openvino.calibration.calibrate`.
     """
 
     def __init__(
@@ -37,9 +41,10 @@ class OpenVINO:
         config: EncoderConfig,
         compute_dtype: str,
         threads: int = 0,
+        calibrated: Mapping[str, np.ndarray] | None = None,
     ):
         self.compute_dtype, self.config = compute_dtype, config
-        self._weights, self._threads = weights, threads
+        self.weights, self.threads, self.calibrated = weights, threads, calibrated
 
     def embedder(self, precision: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """What embeds ids under a mask, int32 [n, width]: unit rows, float32 [n, dim].
@@ -49,15 +54,22 @@ class OpenVINO:
         """
         import openvino
 
-        graph = EncoderGraph(self._weights, self.config, eight_bits=precision == "int8")
         options = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
-        if self._threads:
-            options["INFERENCE_NUM_THREADS"] = self._threads
-        if precision == "int8" and (together := group_size(self.config)):
-            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = together
+        if self.threads:
+            options["INFERENCE_NUM_THREADS"] = self.threads
+        constants = Constants(self.weights)
+        if precision != "int8":
+            kernels = FloatKernels(constants)
+        elif self.calibrated is not None:
+            kernels = CalibratedKernels(constants, self.calibrated)
+        else:
+            kernels = EightBitKernels(constants)
+            if together := group_size(self.config):
+                options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = together
+        graph = EncoderGraph(constants, self.config, kernels)
         compiled = openvino.Core().compile_model(graph.model, "CPU", options)
         own = threading.local()  # an inference request serves one thread
 
