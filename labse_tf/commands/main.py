@@ -15,6 +15,7 @@ from labse_tf.commands.evaluate import add_evaluate, join_report
 from labse_tf.commands.flags import run_program
 from labse_tf.commands.mine import add_mine
 from labse_tf.commands.prune import add_prune
+from labse_tf.commands.quantize import add_quantize
 from labse_tf.commands.similarity import add_similarity
 
 
@@ -40,6 +41,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         add_similarity,
         add_convert,
         add_prune,
+        add_quantize,
     ):
         add(commands)
     arguments = sys.argv[1:] if arguments is None else list(arguments)

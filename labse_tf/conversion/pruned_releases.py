@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
+from labse_tf.conversion.corpora import check_corpus
 from labse_tf.conversion.formats import describe_cosines
 from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
@@ -56,7 +57,7 @@ def prune_release(
         raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
     if os.path.lexists(destination):
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
-    _check_corpus(corpus)
+    check_corpus(corpus)
     scripts = set().union(*map(scripts_of, languages))
     model = load(source)
     keep = _pieces(keep_file, set(model.preprocessor.tokens)) if keep_file else ()
@@ -96,12 +97,6 @@ def prune_release(
     if dtypes:
         lines.append(describe_cosines(pruned, **dtypes))
     return lines
-
-
-def _check_corpus(corpus: Sequence[str | os.PathLike]) -> None:
-    for path in map(os.fspath, corpus):
-        if path != STDIN and (not os.path.exists(path) or os.path.isdir(path)):
-            raise FileNotFoundError(f"There is no file {path!r} of the corpus.")
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def calibrate(
         numbers @ round((x - centre) / step) * scale + bias.
 
     Raises:
-        ValueError: there are no sentences, or an input of a layer is NaN or infinite.
+        ValueError: there are no sentences, or a number of a layer is NaN or infinite.
     """
     inputs = _Inputs(weights, config, threads)
     ranges = {name: _Ranges() for name in inputs.names}
@@ -51,9 +51,9 @@ def calibrate(
         found = ranges[name]
         if not found.count:
             raise ValueError("There is not one sentence to calibrate with.")
-        if not (np.isfinite(found.low).all() and np.isfinite(found.high).all()):
-            raise ValueError(f"The inputs of {name!r} are not finite: the model's weights are not.")
         kernel, centre = inputs.kernel(name), ((found.low + found.high) / 2).astype(np.float32)
+        if not all(np.isfinite(values).all() for values in (centre, kernel)):
+            raise ValueError(f"The kernel of {name!r}, or what it is multiplied by, is not finite.")
         rounding[name] = choose_steps(found.low, found.high, found.variance(), kernel), centre
         moments[name] = np.zeros([len(centre), len(centre)], np.float32)
     for name, rows in inputs.of(batches()):

@@ -1,7 +1,7 @@
 """The linear layers of an encoder as an OpenVINO graph: in floats, or in 8 bits of two kinds.
 
-Each kind has `rounded`, what a layer's input is multiplied as, and `multiply`, the layer: apart, since
-query, key and value have the same input.
+Each kind has `rounded`, what a layer's input is multiplied as, and `multiply`, the layer: apart,
+since query, key and value have the same input.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FloatKernels:
 
 
 class EightBitKernels(FloatKernels):
-    """Kernels in 8 bits with a scale for each output; the inputs are rounded by OpenVINO as it runs.
+    """Kernels in 8 bits with a scale for each output; OpenVINO rounds the inputs as it runs.
 
     Nothing has to be known of the inputs: OpenVINO finds a scale for each group of their numbers
     (DYNAMIC_QUANTIZATION_GROUP_SIZE).

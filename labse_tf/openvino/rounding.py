@@ -1,4 +1,4 @@
-"""A linear layer in 8 bits: how its inputs and its kernel are rounded, so that its outputs change least.
+"""How the inputs and the kernel of a linear layer are rounded to 8 bits.
 
 An input x of a layer is rounded by channel, to round((x - centre) / step): so that channels with
 large numbers do not take the bits of the others, and what all inputs have in common, the centre,

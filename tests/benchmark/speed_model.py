@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 import labse_tf
+from labse_tf.conversion.quantized_releases import quantize
 from labse_tf.encoder import weights
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.models import NAME
@@ -62,6 +63,12 @@ def write_release(path, size):
 
 def write_release_bfloat16(path, model):
     model.save(path, compute_dtype="bfloat16")
+
+
+def write_release_int8(path, model):
+    """Calibrated on the training sentences of the sample, not on those that are embedded."""
+    corpus = sorted(SAMPLE.glob("*.train.tsv.gz"))
+    quantize(path.parent / "release", path, corpus)
 
 
 def write_hugging_face(path, model):
@@ -133,6 +140,7 @@ def write_onnx_int8(path, model):
 
 FORMATS = {
     "release-bfloat16": write_release_bfloat16,
+    "release-int8": write_release_int8,
     "hugging-face": write_hugging_face,
     "tf-hub": write_tf_hub,
     "onnx-int8": write_onnx_int8,

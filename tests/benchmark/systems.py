@@ -54,10 +54,15 @@ def openvino(folder: Path, threads: int, precision: str) -> Embed:
     return _labse_tf(folder, precision, "openvino")
 
 
-def _labse_tf(folder: Path, precision: str, backend: str) -> Embed:
+def quantized(folder: Path, threads: int, precision: str) -> Embed:
+    """What `labse quantize` wrote."""
+    return _labse_tf(folder, precision, "openvino", "release-int8")
+
+
+def _labse_tf(folder: Path, precision: str, backend: str, release: str = "release") -> Embed:
     import labse_tf
 
-    model = labse_tf.load(folder / "release", precision=precision, backend=backend)
+    model = labse_tf.load(folder / release, precision=precision, backend=backend)
     # The others embed each sentence, too.
     return functools.partial(model.encode, deduplicate=False)
 
@@ -162,6 +167,13 @@ SYSTEMS = {
         )
         for p in (*_BOTH, "int8")
     },
+    "quantized-int8": System(
+        "labse_tf, OpenVINO, `labse quantize`",
+        "int8",
+        quantized,
+        ("openvino", "openvino_tokenizers"),
+        ("release", "release-int8"),
+    ),
     "tf_hub-float32": System(
         "the TF-Hub way", "float32", tf_hub, (*_TENSORFLOW, "official"), ("release", "tf-hub"), 128
     ),

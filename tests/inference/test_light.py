@@ -76,7 +76,7 @@ main(["encode", sys.argv[1], "--output", sys.argv[2], "--model", sys.argv[3],
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), model.encode(SENTENCES), atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_stored_in_other_dtypes(model, tmp_path, dtype):
     model.save(tmp_path / "release", weights_dtype=dtype)
     light = labse_tf.load(tmp_path / "release", backend="openvino")
@@ -103,16 +103,18 @@ def test_what_needs_tensorflow_comes_when_it_is_asked_for(model, release, tmp_pa
     np.testing.assert_array_equal(again.encode(SENTENCES), model.encode(SENTENCES))
 
 
-def test_lower_case_is_tokenised_by_tensorflow(model, vocab_file, tmp_path):
-    lower = labse_tf.Preprocessor(vocab_file, SEQ_LENGTH, lower_case=True)
-    LaBSE(lower, model.encoder).save(tmp_path / "lower")
+def test_lower_case_is_tokenised_by_tensorflow(model, release, tmp_path):
+    shutil.copytree(release, tmp_path / "lower")
+    configuration = tmp_path / "lower" / "assets" / "labse.json"
+    content = json.loads(configuration.read_text()) | {"lower_case": True}
+    configuration.write_text(json.dumps(content))
     assert not is_light(str(tmp_path / "lower"))
     fast = labse_tf.load(tmp_path / "lower", backend="openvino")
     assert isinstance(fast, LaBSE)
-    expected = labse_tf.load(tmp_path / "lower").encode(["THE CAT", "the cat"])
-    np.testing.assert_allclose(fast.encode(["THE CAT", "the cat"]), expected, atol=1e-5)
+    expected = model.encode(["the cat"])
+    np.testing.assert_allclose(fast.encode(["THE CAT"]), expected, atol=1e-5)
     half = labse_tf.load(tmp_path / "lower", backend="openvino", precision="int8")
-    assert np.sum(half.encode(["THE CAT"]) * expected[:1]) > 0.995
+    assert np.sum(half.encode(["THE CAT"]) * expected) > 0.995
 
 
 def test_what_is_not_whole(release, tmp_path):
