@@ -26,7 +26,8 @@ from tests.benchmark.systems import SYSTEMS, missing_packages
 
 COMPARED = (
     "labse_tf-bfloat16", "openvino-float32", "openvino-bfloat16", "openvino-int8",
-    "quantized-int8", "saved_model-float32", "sentence_transformers-bfloat16", "onnxruntime-int8",
+    "quantized-int8", "saved_model-float32",
+    "sentence_transformers-bfloat16", "onnxruntime-int8",
 )  # fmt: skip
 TURN = 100
 
