@@ -30,6 +30,7 @@ import sys, time
 import labse_tf
 from labse_tf.conversion.formats import convert
 from labse_tf.conversion.pruned_releases import prune_release
+from labse_tf.conversion.quantized_releases import quantize
 
 def status(field):
     with open("/proc/self/status") as file:
@@ -42,6 +43,8 @@ if action == "load":
     labse_tf.load(*arguments)
 elif action == "convert":
     convert(*arguments)
+elif action == "quantize":
+    quantize(*arguments[:2], arguments[2:])
 else:
     lines = prune_release(*arguments[:2], arguments[2:])
 print(status("VmHWM") - before, time.perf_counter() - start, *lines, sep="\\n")
@@ -75,6 +78,45 @@ def resident_after_hub_load(release, sentences):
         env=environment,
     )
     return float(process.stdout)
+
+
+EMBED = """
+import sys
+import labse_tf
+
+release, backend, precision = sys.argv[1:]
+model = labse_tf.load(release, backend=backend, precision=precision)
+model.encode(sys.stdin.read().splitlines())
+with open("/proc/self/status") as file:
+    fields = dict(line.split(":") for line in file)
+print(*(1024 * int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon", "VmHWM")))
+"""
+TO_EMBED = (
+    ("release", "tensorflow", "float32"),
+    ("release", "tensorflow", "bfloat16"),
+    ("release", "openvino", "float32"),
+    ("release", "openvino", "bfloat16"),
+    ("release", "openvino", "int8"),
+    ("quantized", "openvino", "int8"),
+)
+
+
+def measure_to_embed(folder):
+    """All memory of a process that has loaded a model and embedded sentences by it.
+
+    Of the resident pages those of the variables file, which several processes share, are counted.
+    """
+    print(f"    {'to embed':40}{'GB resident':>12}{'without files':>15}{'peak':>7}")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    for release, backend, precision in TO_EMBED:
+        process = subprocess.run(
+            [sys.executable, "-c", EMBED, str(folder / release), backend, precision],
+            input="\n".join(held_out()), capture_output=True, text=True, check=True,
+            env=environment,
+        )  # fmt: skip
+        resident, anonymous, peak = (float(word) / 1e9 for word in process.stdout.split())
+        name = f"{release}, {backend}, {precision}"
+        print(f"    {name:40}{resident:12.2f}{anonymous:15.2f}{peak:7.2f}", flush=True)
 
 
 def measure_dtypes(release, folder):
@@ -158,6 +200,9 @@ def main():
             "prune to the sample's languages", size, "prune", folder / "release", pruned, *corpus
         )
         same_embeddings(folder / "release", pruned)
+        quantized = folder / "quantized"
+        measure("quantize", size, "quantize", folder / "release", quantized, *corpus)
+        measure_to_embed(folder)
         measure_dtypes(folder / "release", folder)
     finally:
         shutil.rmtree(folder)
