@@ -83,6 +83,8 @@ bench: .venv/installed-test
 	$(BIN)/python -m tests.benchmark.crawl
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.soak
+	$(BIN)/python -m tests.benchmark.latency
+	$(BIN)/python -m tests.benchmark.start
 	$(BIN)/python -m tests.benchmark.speed --readme labse_tf/inference/README.md
 
 bench-gpu: .venv/installed-test

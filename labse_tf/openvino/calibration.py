@@ -11,6 +11,7 @@ from labse_tf.openvino.constants import Constants
 from labse_tf.openvino.graph import EncoderGraph
 from labse_tf.openvino.kernels import FloatKernels
 from labse_tf.openvino.rounding import choose_steps, round_kernel
+from labse_tf.openvino.words import WordTable
 
 Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 OF_A_LAYER = ("attention_qkv", "attention_output", "intermediate", "output")
@@ -101,7 +102,7 @@ class _Inputs:
         import openvino
 
         self.names, self._weights = list(linear_layers(config)), weights
-        constants = Constants(weights)
+        self._words, constants = WordTable(weights, threads), Constants(weights)
         kernels = _Observed(constants)
         self._graph = EncoderGraph(constants, config, kernels)  # it keeps the weights' memory
         outputs = [kernels.inputs[name] for name in self.names]
@@ -118,7 +119,7 @@ class _Inputs:
     def of(self, batches: Batches) -> Iterator[tuple[str, np.ndarray]]:
         """The name of each layer and its inputs, float32 [tokens, inputs], without padding."""
         for ids, mask in batches:
-            found = self._compiled([ids, mask])
+            found = self._compiled([self._words(ids), mask])
             for index, name in enumerate(self.names):
                 rows = found[index]  # of the last layer perhaps only the first tokens
                 yield name, rows[mask[:, : rows.shape[1]] > 0]

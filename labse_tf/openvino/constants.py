@@ -27,21 +27,15 @@ class Constants:
         return np.asarray(self.weights[name], np.float32)
 
     def weight(self, name: str):
-        """A weight as a constant, in the dtype of the word embeddings' or in float32."""
-        value = self.weights[name]
-        if name != "embeddings/word":
-            value = np.asarray(value, np.float32)
-        return self.shared(value)
+        """A weight as a constant, in float32."""
+        return self.shared(self.array(name))
 
     def shared(self, value: np.ndarray):
         """The array's own memory as a constant, if it is of one piece."""
         if not value.flags.c_contiguous:
             return self.copied(value)
         self._shared.append(value)
-        # OpenVINO shares only what may be written to, though it does not write to it.
-        memory = (ctypes.c_byte * value.nbytes).from_address(value.ctypes.data)
-        shared = np.frombuffer(memory, value.dtype).reshape(value.shape)
-        return self._constant(shared, shared_memory=True)
+        return self._constant(_writeable(value), shared_memory=True)
 
     def copied(self, value: np.ndarray):
         """A copy of the array as a constant."""
@@ -54,3 +48,16 @@ class Constants:
     def floats(self, values):
         """Of float32."""
         return self._constant(np.array(values, np.float32))
+
+
+def shared_tensor(value: np.ndarray):
+    """The own memory of an array of one piece, which must be kept for as long as it is used."""
+    import openvino
+
+    return openvino.Tensor(_writeable(value), shared_memory=True)
+
+
+def _writeable(value: np.ndarray) -> np.ndarray:
+    """The same memory: OpenVINO shares only what may be written to, though it does not write."""
+    memory = (ctypes.c_byte * value.nbytes).from_address(value.ctypes.data)
+    return np.frombuffer(memory, value.dtype).reshape(value.shape)

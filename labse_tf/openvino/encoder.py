@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import threading
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from labse_tf.encoder.config import EncoderConfig
 from labse_tf.openvino.constants import Constants
 from labse_tf.openvino.graph import EncoderGraph, group_size
 from labse_tf.openvino.kernels import CalibratedKernels, EightBitKernels, FloatKernels
+from labse_tf.openvino.words import WordTable
 
 # Of the computation: in int8 kernels and what they are multiplied by are, all else is in bfloat16.
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -27,7 +29,8 @@ class OpenVINO:
     """Embeds single sentences by an encoder's weights, as they are now.
 
     Args:
-        weights: by name, see `EncoderGraph`.
+        weights: by the names of an `Encoder`'s weights; float32, float16, or, of the word
+            embeddings, int8 with "embeddings/word_scale". Their memory is used where it can be.
         config: of the encoder.
         compute_dtype: precision of what is not asked for in another, one of `PRECISIONS`.
         threads: most threads of an inference; 0: as many as there are cores.
@@ -45,6 +48,11 @@ class OpenVINO:
     ):
         self.compute_dtype, self.config = compute_dtype, config
         self.weights, self.threads, self.calibrated = weights, threads, calibrated
+
+    @functools.cached_property
+    def words(self) -> WordTable:
+        """The table of word embeddings, for all precisions."""
+        return WordTable(self.weights, self.threads)
 
     def embedder(self, precision: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """What embeds ids under a mask, int32 [n, width]: unit rows, float32 [n, dim].
@@ -71,11 +79,11 @@ class OpenVINO:
                 options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = together
         graph = EncoderGraph(constants, self.config, kernels)
         compiled = openvino.Core().compile_model(graph.model, "CPU", options)
-        own = threading.local()  # an inference request serves one thread
+        own, words = threading.local(), self.words  # an inference request serves one thread
 
         def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
             if not hasattr(own, "request"):
                 own.request, own.graph = compiled.create_infer_request(), graph
-            return own.request.infer([ids, mask], share_inputs=True)[0]
+            return own.request.infer([words(ids), mask], share_inputs=True)[0]
 
         return run

@@ -21,12 +21,11 @@ def group_size(config: EncoderConfig) -> int | None:
 
 
 class EncoderGraph:
-    """Builds the openvino.Model: ids and mask, int32 [batch, width] -> unit rows [batch, dim].
+    """Builds the openvino.Model: from what `labse_tf.openvino.words.WordTable` looked up, float32
+    [batch, width, dim], and the mask, int32 [batch, width], to unit rows [batch, dim].
 
     Args:
-        constants: of weights by the names of an `Encoder`'s; float32, float16, or, of the word
-            embeddings, int8 with "embeddings/word_scale". Their memory is shared where it can be,
-            so that a table of 1.5 GB is not there twice.
+        constants: of weights by the names of an `Encoder`'s.
         config: of the encoder.
         kernels: multiplies.
 
@@ -41,44 +40,28 @@ class EncoderGraph:
         self._ops, self._constants = opset13, constants
         self._config, self._kernels = config, kernels
         self._ints, self._floats = constants.ints, constants.floats
-        ids, mask = (
-            opset13.parameter(openvino.PartialShape([-1, -1]), np.int32, name=name)
-            for name in ("input_word_ids", "input_mask")
-        )
-        rows = opset13.convert(mask, "f32")
-        pooled = self._pool(self._hidden(ids, rows), rows)
+        shape = openvino.PartialShape([-1, -1, config.hidden_size])
+        words = opset13.parameter(shape, np.float32, name="word_embeddings")
+        mask = opset13.parameter(openvino.PartialShape([-1, -1]), np.int32, name="input_mask")
+        weights = opset13.convert(mask, "f32")
+        pooled = self._pool(self._hidden(words, weights), weights)
         unit = opset13.normalize_l2(pooled, self._ints([1]), 1e-12, "max")
-        self.model = openvino.Model([unit], [ids, mask], "labse")
+        self.model = openvino.Model([unit], [words, mask], "labse")
 
-    def _hidden(self, ids, weights):
+    def _hidden(self, words, weights):
         ops, config = self._ops, self._config
         # A single sentence is of type 0 throughout.
         types = self._constants.array("embeddings/type")[:1]
         places = self._floats(self._constants.array("embeddings/position") + types)
-        width = ops.gather(ops.shape_of(ids, "i32"), self._ints([1]), self._ints(0))
+        width = ops.gather(ops.shape_of(words, "i32"), self._ints([1]), self._ints(0))
         places = ops.slice(places, self._ints([0]), width, self._ints([1]))
-        x = self._norm("embeddings/layer_norm", ops.add(self._words(ids), places))
+        x = self._norm("embeddings/layer_norm", ops.add(words, places))
         bias = ops.multiply(ops.subtract(weights, self._floats(1)), self._floats(1e9))
         bias = ops.unsqueeze(bias, self._ints([1, 2]))
         for i in range(config.num_layers):
             first_only = config.pooling == "cls" and i == config.num_layers - 1
             x = self._layer(f"layer_{i}", x, bias, first_only)
         return x
-
-    def _words(self, ids):
-        """The rows of the table; of one in int8, those that occur are unpacked."""
-        ops, weights = self._ops, self._constants.weights
-        rows = ops.gather(self._constants.weight("embeddings/word"), ids, self._ints(0))
-        if weights["embeddings/word"].dtype == "float32":
-            return rows
-        rows = ops.convert(rows, "f32")
-        if weights["embeddings/word"].dtype == "float16":
-            return rows
-        scales = ops.gather(self._constants.weight("embeddings/word_scale"), ids, self._ints(0))
-        parts = weights["embeddings/word_scale"].shape[1]
-        shape = self._ints([0, 0, parts, self._config.hidden_size // parts])
-        rows = ops.multiply(ops.reshape(rows, shape, True), ops.unsqueeze(scales, self._ints([3])))
-        return ops.reshape(rows, self._ints([0, 0, self._config.hidden_size]), True)
 
     def _layer(self, name: str, x, bias, first_only: bool):
         ops, config, kernels = self._ops, self._config, self._kernels

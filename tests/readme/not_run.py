@@ -97,6 +97,7 @@ RUN_ON_ITS_PAGE = (
     "labse evaluate",
     "labse mine",
     "labse prune",
+    "labse quantize",
 )
 
 
