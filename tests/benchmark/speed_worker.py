@@ -53,8 +53,9 @@ class Worker:
     def latency(self):
         return {"seconds": [_timed(self.embed, [sentence])[0] for sentence in self.short]}
 
-    def one_by_one(self, start, end):
-        return {"seconds": [_timed(self.embed, [sentence])[0] for sentence in self.all[start:end]]}
+    def one_by_one(self, start, end, step=1):
+        sentences = self.all[start:end:step]
+        return {"seconds": [_timed(self.embed, [sentence])[0] for sentence in sentences]}
 
     def memory(self):
         with open("/proc/self/status") as file:
