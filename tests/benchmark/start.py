@@ -42,7 +42,7 @@ def main() -> None:
         for _ in range(flags.times):
             for backend, found in runs.items():
                 found.append(encode(folder, flags.model, backend)[:2])
-        print(f"labse encode of one sentence by {flags.model}")
+        print(f"one sentence by {flags.model}: labse encode")
         for backend, found in runs.items():
             seconds, peak = np.median(found, axis=0)
             print(f"--backend {backend:12}{seconds:6.2f} s {peak / 1e6:8.0f} MB at most")
