@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-readme test-experiments test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
+.PHONY: demo test test-readme test-experiments test-runtimes test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -42,7 +42,8 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 # A file of tests at a time in each of three processes: tests that wait leave two cores idle.
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark \
-		--ignore tests/test_readme.py --ignore tests/experiments --ignore tests/labse_mini
+		--ignore tests/test_readme.py --ignore tests/experiments --ignore tests/labse_mini \
+		--ignore tests/openvino --ignore tests/lite
 
 # Every command and every piece of code of the pages.
 test-readme: .venv/installed-test
@@ -51,6 +52,10 @@ test-readme: .venv/installed-test
 # The paper's experiments and the recipe of labse-mini, at tiny size.
 test-experiments: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/experiments tests/labse_mini --durations=10
+
+# What embeds without TensorFlow: OpenVINO and LiteRT.
+test-runtimes: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/openvino tests/lite --durations=10
 
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark

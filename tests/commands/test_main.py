@@ -19,6 +19,7 @@ COMMANDS = (
     "similarity",
     "convert",
     "prune",
+    "quantize",
 )
 
 
