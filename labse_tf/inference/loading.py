@@ -45,7 +45,7 @@ def load(
         precision: "float32"; or "bfloat16", to embed only: the weights are held and used in half
             the space, and `encode` does not cast them for each batch. Keras' global policy and
             `floatx` change neither. "float16" is for GPUs without bfloat16; "int8", with OpenVINO
-            alone, multiplies in 8 bits.
+            alone, multiplies in 8 bits; a release that `labse quantize` wrote does so faster.
         backend: "tensorflow"; or "openvino", to embed only: the encoder's weights are compiled
             by OpenVINO, which is faster on most CPUs (extra `openvino`). A release whose vocabulary
             is cased is then read and tokenised without TensorFlow, which is not imported: it starts
