@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from labse_tf.commands.flags import MODEL_HELP
+from labse_tf.openvino.calibration import DEFAULT_SENTENCES
 
 
 def add_quantize(commands) -> None:
@@ -27,16 +28,16 @@ def add_quantize(commands) -> None:
     parser.add_argument(
         "--sentences",
         type=int,
-        help="how many are drawn from it, a quarter of them to measure on (default: 2000)",
+        default=DEFAULT_SENTENCES,
+        help="how many are drawn from it, a quarter of them to measure on (default: %(default)s)",
     )
     parser.set_defaults(run=_quantize)
 
 
 def _quantize(flags: argparse.Namespace) -> None:
-    from labse_tf.conversion.quantized_releases import DEFAULT_SENTENCES, quantize
+    from labse_tf.conversion.quantized_releases import quantize
 
-    sentences = DEFAULT_SENTENCES if flags.sentences is None else flags.sentences
-    cosines = quantize(flags.model, flags.destination, flags.corpus, sentences=sentences)
+    cosines = quantize(flags.model, flags.destination, flags.corpus, sentences=flags.sentences)
     print(
         f"{flags.destination}: in int8: cosine with float32: mean {cosines.mean():.7f}, "
         f"lowest {cosines.min():.7f} ({len(cosines):,} sentences)"

@@ -16,11 +16,10 @@ from labse_tf.inference.embedder import Embedder
 from labse_tf.inference.loading import load
 from labse_tf.inference.tokens import Tokens
 from labse_tf.models import named
-from labse_tf.openvino.calibration import calibrate
+from labse_tf.openvino.calibration import DEFAULT_SENTENCES, calibrate
 from labse_tf.openvino.kernel_file import KERNEL_FILE, write_kernels
 from labse_tf.release.configuration import is_release
 
-DEFAULT_SENTENCES = 2000
 LEAST_COSINE = 0.98  # below, something is wrong with the model or the text, and nothing is written
 _HELD_OUT = 0.25  # of the sentences, what is measured on
 _FEWEST = 20

@@ -13,6 +13,7 @@ from labse_tf.openvino.kernels import FloatKernels
 from labse_tf.openvino.rounding import choose_steps, round_kernel
 from labse_tf.openvino.words import WordTable
 
+DEFAULT_SENTENCES = 2000  # of `labse quantize`, a quarter of them to measure on
 Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 OF_A_LAYER = ("attention_qkv", "attention_output", "intermediate", "output")
 PARTS = ("numbers", "scale", "bias", "step", "centre")

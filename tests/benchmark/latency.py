@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
     parser.add_argument("--workdir", type=Path, help="where the model is made, or was made before")
     flags = parser.parse_args()
-    names = [name for name in flags.systems if not missing_packages(SYSTEMS[name])]
+    missing = {name: missing_packages(SYSTEMS[name]) for name in flags.systems}
+    names = [name for name in flags.systems if not missing[name]]
     with tempfile.TemporaryDirectory(prefix="labse_tf-latency-") as temporary:
         folder = Path(flags.workdir or temporary).absolute() / flags.size
         make_model(folder, flags.size, names)
@@ -52,8 +53,10 @@ def main() -> None:
     header = [f"{n} thread{'s' * (n > 1)}: p50 / p99, ms" for n in flags.threads]
     print("| " + " | ".join(["system", *header]) + " |")
     print("|---" + "|---:" * len(header) + "|")
-    for name in names:
-        cells = [_cell(found[threads][name]) for threads in flags.threads]
+    for name in flags.systems:
+        cells = [_cell(found[n][name]) if name in names else "" for n in flags.threads]
+        if missing[name]:
+            cells[0] = f"not installed: {', '.join(missing[name])}"
         print(f"| {SYSTEMS[name].label} {SYSTEMS[name].precision} | " + " | ".join(cells) + " |")
     all_cores = f"through the gRPC client, all cores: {_cell(served)}"
     print(f"\nits SavedModel in float32 behind a server, {all_cores}")
