@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.training.locking import locked
+from labse_tf.files.locks import lock_directory
 
 SUFFIX = ".mining"
 _SETTINGS = "settings.json"
@@ -31,7 +31,7 @@ def work_directory(path: str, settings: dict[str, Any]) -> Iterator[str]:
         ValueError: what is there is of other settings.
     """
     try:
-        with locked(path, works="mines"):
+        with lock_directory(path, "mines"):
             _begin(path, settings)
             yield path
     except BaseException:

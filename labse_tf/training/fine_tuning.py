@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from labse_tf.data.ranking_pairs import read_pairs
 from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.encoder.growing import grow
 from labse_tf.encoder.precision import computing_in
+from labse_tf.files.locks import lock_directory
 from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
 from labse_tf.optimizers.adamw import AdamW
@@ -24,7 +26,6 @@ from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.data_files import DataFiles
 from labse_tf.training.dual_encoder import DualEncoder
 from labse_tf.training.held_out_pairs import HeldOutPairs
-from labse_tf.training.locking import locked
 from labse_tf.training.loop import compile_task, train
 from labse_tf.training.nothing_to_learn import StopWithoutNegatives
 from labse_tf.training.output import BAR, Output
@@ -111,7 +112,8 @@ def fine_tune(
         settings["loss"] = type(ranking_loss).__name__
     files = DataFiles(settings, *([] if isinstance(pairs, PairRows) else ["pairs"]))
     check_stages(workdir, bool(config.stages))
-    lock = locked(workdir, strategy.extended.should_checkpoint)
+    is_chief = strategy.extended.should_checkpoint
+    lock = lock_directory(workdir, "trains") if is_chief else contextlib.nullcontext()
     with lock, Preemption(strategy) as preemption, strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from labse_tf.data.masking import Masking
 from labse_tf.encoder.masked_language_head import MaskedLanguageHead
 from labse_tf.encoder.precision import POLICIES, computing_in
 from labse_tf.encoder.stacking import stack
+from labse_tf.files.locks import lock_directory
 from labse_tf.inference.model import LaBSE
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.training.callbacks import check_callbacks
@@ -20,7 +22,6 @@ from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import MEGABYTE, PretrainingConfig
 from labse_tf.training.data_files import DataFiles
 from labse_tf.training.held_out_text import HeldOutText, MaskedEvaluation
-from labse_tf.training.locking import locked
 from labse_tf.training.loop import Dataset, compile_task, train
 from labse_tf.training.nothing_to_learn import StopWithoutMasks
 from labse_tf.training.output import BAR, Output
@@ -108,7 +109,8 @@ def pretrain(
         )
         return batches.map(lambda batch: (batch,))
 
-    lock = locked(workdir, strategy.extended.should_checkpoint)
+    is_chief = strategy.extended.should_checkpoint
+    lock = lock_directory(workdir, "trains") if is_chief else contextlib.nullcontext()
     with lock, Preemption(strategy) as preemption, strategy.scope():
         evaluation = MaskedEvaluation(held_out, preprocessor, masking) if held_out else None
         head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)

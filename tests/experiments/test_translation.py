@@ -9,8 +9,8 @@ import pytest
 import sacrebleu
 import tensorflow as tf
 
+from labse_tf.files.locks import lock_directory
 from labse_tf.mining.mine import MinedPair
-from labse_tf.training.locking import locked
 from tests.corpora import write_corpora
 from tests.labse_mini.test_recipe import SMALL
 from tests.running import untraced
@@ -126,7 +126,7 @@ def test_started_again_it_reads_back(workdir, data, monkeypatch):
     scores = workdir / "translated" / "deu" / "cosine-1" / "scores.json"
     before = scores.read_text()
     scores.unlink()
-    with locked(scores.parent), pytest.raises(BlockingIOError, match="train deu cosine-1"):
+    with lock_directory(scores.parent), pytest.raises(BlockingIOError, match="train deu cosine-1"):
         run(data, workdir)
     scores.write_text(before)
     with pytest.raises(ValueError, match="seed"):

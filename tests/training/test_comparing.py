@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from labse_tf.files.locks import lock_directory
 from labse_tf.training.comparing import differences
 from labse_tf.training.fine_tuning import fine_tune
-from labse_tf.training.locking import locked
 from labse_tf.training.run_directory import listed, settings_of
 from tests.training.runs import CONFIG
 
@@ -67,12 +67,8 @@ def test_files_of_another_content_are_another_run(pairs, tmp_path):
 
 def test_one_process_at_a_time(new_model, pairs, tmp_path):
     config = dataclasses.replace(CONFIG, steps=0)
-    with locked(tmp_path / "a" / "b"):
-        with pytest.raises(OSError, match=r"Another process trains in .*b'\. Wait"):
-            fine_tune(new_model(0), pairs, config, tmp_path / "a" / "b")
-        with locked(tmp_path / "a" / "b", chief=False):
-            pass
-    assert not (tmp_path / "a").exists()
-    with locked(tmp_path / "a"):
-        (tmp_path / "a" / "file").touch()
-    assert (tmp_path / "a" / "file").exists()
+    with (
+        lock_directory(tmp_path, "trains"),
+        pytest.raises(BlockingIOError, match=r"Another process trains in .*Wait until it ends"),
+    ):
+        fine_tune(new_model(0), pairs, config, tmp_path)

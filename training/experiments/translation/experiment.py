@@ -22,7 +22,7 @@ from typing import Any
 import labse_tf
 from labse_tf.evaluation.results import write_json
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.training.locking import locked
+from labse_tf.files.locks import lock_directory
 from labse_tf.training.output import say
 from labse_tf.training.run_directory import RUN_FILE, compare_with_run
 from training.experiments.translation import corpus, ways
@@ -179,7 +179,7 @@ class Experiment:
             for run in self._mined(language)["runs"]:
                 folder = self._path("translated", language, run["name"])
                 try:
-                    with locked(folder):
+                    with lock_directory(folder, "trains"):
                         if not os.path.exists(os.path.join(folder, "scores.json")):
                             say(f"{language}, {run['name']}: {run['pairs']:,} pairs")
                             self._translate_run(language, run["name"], folder)
