@@ -55,11 +55,7 @@ def nearest_both_ways(
     Raises:
         ValueError: as `nearest`; or a side has no rows.
     """
-    check_rows(sources, targets, precision, ("sources", "targets"))
-    if not len(sources) or not len(targets):
-        raise ValueError("There are no rows on one side, so there are no pairs.")
-    if k < 1:
-        raise ValueError(f"`k` (={k}) must be at least 1.")
+    check_both_sides(sources, targets, k, precision)
     forward = _Forward(min(k, len(targets)), len(sources), len(targets), precision)
     backward = _Backward(min(k, len(sources)), len(sources), len(targets), precision)
     state, done = state or SearchState(), 0
@@ -83,6 +79,20 @@ def nearest_both_ways(
         done = first + len(part)
         state.write(lambda n=done: {"targets": n, **forward.state(), **backward.state()})
     return Neighbours(*forward.result(sources, targets), *backward.result())
+
+
+def check_both_sides(sources: np.ndarray, targets: np.ndarray, k: int, precision: str) -> None:
+    """Check the arguments of a search in both directions.
+
+    Raises:
+        ValueError: If the shapes or the precision are wrong, a side has no rows, or `k` is not
+            positive.
+    """
+    check_rows(sources, targets, precision, ("sources", "targets"))
+    if not len(sources) or not len(targets):
+        raise ValueError("There are no rows on one side, so there are no pairs.")
+    if k < 1:
+        raise ValueError(f"`k` (={k}) must be at least 1.")
 
 
 def _parts(columns: tf.Tensor, kept: int) -> Iterator[tuple[int, tf.Tensor, bool]]:

@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.encoder.precision import PRECISIONS
+from labse_tf.files.hashes import digests
 from labse_tf.search.neighbours import Neighbours, merge_top_k, none_yet
 from labse_tf.search.tiles import BLOCK, top, top_by_blocks
 
@@ -43,12 +44,13 @@ def train_centroids(
     Args:
         sample: float32 or float16 [rows, dim], unit rows drawn at random from both sides; some 50
             of each list are enough.
-        lists: how many centroids, at most as many as rows.
+        lists: Number of centroids, at most the number of rows.
         seed: of the first centroids. The same sample and seed give the same centroids.
         iterations: of k-means.
 
     Returns:
-        float32 [lists, dim].
+        float32 [lists, dim]. If the sample has at most `lists` distinct rows, these rows are the
+        centroids: more centroids would be near-duplicates, among which rounding chooses.
 
     Raises:
         ValueError: `lists` is not from 1 to the number of rows.
@@ -59,6 +61,9 @@ def train_centroids(
         )
     rng = np.random.default_rng(seed)
     sample = np.asarray(sample, np.float32)
+    _, distinct = np.unique(digests(map(bytes, sample)), axis=0, return_index=True)
+    if len(distinct) <= lists:
+        return sample[np.sort(distinct)]
     centroids = sample[np.sort(rng.choice(len(sample), lists, replace=False))]
     for _ in range(iterations):
         nearest = assign(sample, centroids, 1)[:, 0]
@@ -69,9 +74,10 @@ def train_centroids(
         centroids = centroids.copy()
         centroids[full] = _unit(sums)
         if len(empty := np.flatnonzero(sizes == 0)):
-            # A list that nothing is near to begins anew at a row of the largest ones.
-            largest = np.argsort(-sizes, kind="stable")[: len(empty)]
-            picked = starts[:-1][largest] + rng.integers(sizes[largest].clip(1))
+            # An empty list starts again at a row of one of the largest lists. If there are more
+            # empty lists than others, several of them start in the same list.
+            largest = np.resize(np.argsort(-sizes, kind="stable")[: len(full)], len(empty))
+            picked = starts[:-1][largest] + rng.integers(sizes[largest])
             centroids[empty] = sample[rows[picked]]
     return centroids
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from labse_tf.search.both_directions import check_both_sides
 from labse_tf.search.inverted_lists import assign, group_by_list, search_list, train_centroids
-from labse_tf.search.nearest import SLACK, check_rows
+from labse_tf.search.nearest import SLACK
 from labse_tf.search.neighbours import NO_ROW, Neighbours, merge_top_k
 from labse_tf.search.rescoring import rescore
 from labse_tf.search.state import SearchState
@@ -110,9 +111,9 @@ def nearest_in_lists(
         state: of an interrupted search of the same rows with the same options, to go on from.
 
     Raises:
-        ValueError: as `labse_tf.search.nearest.nearest`.
+        ValueError: as `labse_tf.search.both_directions.nearest_both_ways`.
     """
-    check_rows(sources, targets, precision, ("sources", "targets"))
+    check_both_sides(sources, targets, k, precision)
     candidates = make_lists(sources, targets, lists)
     begin(candidates)
     kept = k + (SLACK if precision == "bfloat16" else k)

@@ -24,10 +24,24 @@ def test_centroids_are_those_of_the_clusters():
 
 def test_a_list_that_nothing_is_near_to_begins_anew():
     rows = np.concatenate([np.repeat(unit(np.eye(4, 8)), 25, axis=0), clustered(20, dim=8)])
-    found = train_centroids(rows, 60, seed=0, iterations=3)  # 24 distinct rows
-    assert found.shape == (60, 8) and np.isfinite(found).all()
+    found = train_centroids(rows, 20, seed=0, iterations=3)  # 24 distinct rows
+    assert found.shape == (20, 8) and np.isfinite(found).all()
     with pytest.raises(ValueError, match=r"`lists` \(=121\) must be from 1 to the 120 rows"):
         train_centroids(rows, 121)
+
+
+def test_more_lists_than_distinct_rows():
+    rows = np.repeat(clustered(10, dim=8), 12, axis=0)
+    for lists in (10, 40, 120):
+        found = train_centroids(rows, lists, seed=0, iterations=3)
+        np.testing.assert_array_equal(found, rows[::12])
+
+
+def test_more_empty_lists_than_others():
+    """Rows that differ, but of which nearly all are near to the same few centroids."""
+    rows = unit(np.repeat(np.eye(3, 8), 40, axis=0) + 1e-7 * clustered(120, dim=8))
+    found = train_centroids(rows, 60, seed=0, iterations=3)
+    assert found.shape == (60, 8) and np.isfinite(found).all()
 
 
 def test_assign_and_group(monkeypatch):

@@ -68,6 +68,17 @@ def test_where_lists_are_small_neighbours_are_missing():
         assert aligned.target_scores[row] == pytest.approx(cosine / np.mean(means), abs=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lists", [9, 25, 50, 400])
+def test_few_distinct_rows(lists, precision):
+    """Each source's nearest target is a duplicate of it, however many lists there are."""
+    rows = np.repeat(clustered(12, dim=16), 20, axis=0)
+    found = nearest_in_lists(rows, rows, 20, Lists(lists, 8, 4), precision=precision)
+    expected = np.repeat(np.arange(12), 400).reshape(240, 20)
+    np.testing.assert_array_equal(found.targets // 20, expected)
+    np.testing.assert_array_equal(found.sources // 20, expected)
+
+
 def test_it_goes_on_where_it_was_cut_off(tmp_path):
     sources, targets, _ = translations(500)
     lists = Lists(20, 3, 2)
@@ -91,6 +102,15 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path):
     assert sum(later) == make_lists(sources, targets, lists).products
     np.testing.assert_array_equal(found.targets, expected.targets)
     np.testing.assert_array_equal(found.sources, expected.sources)
+
+
+def test_bad_arguments():
+    rows = clustered(10)
+    for arguments in ((rows[:0], rows, 1), (rows, rows[:0], 1)):
+        with pytest.raises(ValueError, match="There are no rows on one side"):
+            nearest_in_lists(*arguments, Lists())
+    with pytest.raises(ValueError, match=r"`k` \(=0\) must be at least 1"):
+        nearest_in_lists(rows, rows, 0, Lists())
 
 
 def test_how_many_lists():
