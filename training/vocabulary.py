@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = inspect.signature(learn_vocabulary).parameters
     for name, text in (
         ("exponent", "a language of n sentences counts as n**exponent; the paper: 0.3"),
-        ("max_sentences", "most sentences of a language"),
-        ("seed", "of the choice of sentences"),
+        ("max_sentences", "most sentences of a language whose words are counted, drawn at random"),
+        ("seed", "seed of the random sample of sentences"),
     ):
         default = options[name].default
         flag = f"--{name.replace('_', '-')}"

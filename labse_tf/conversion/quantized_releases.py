@@ -12,6 +12,7 @@ import numpy as np
 from labse_tf.conversion.corpora import check_corpus
 from labse_tf.data.texts import read_sentences
 from labse_tf.files.atomic import atomic_directory
+from labse_tf.files.reservoir import DistinctReservoir
 from labse_tf.inference.embedder import Embedder
 from labse_tf.inference.loading import load
 from labse_tf.inference.tokens import Tokens
@@ -68,7 +69,7 @@ def quantize(
             f"{source!r} has no transformer layers, so there are no kernels to round: it is as "
             "fast in any precision."
         )
-    drawn = _drawn(corpus, sentences)
+    drawn = _sample_sentences(corpus, sentences)
     held_out = drawn[: max(1, int(_HELD_OUT * len(drawn)))]
     tokens = Tokens(model.word_pieces, [s.encode() for s in drawn[len(held_out) :]], "cut")
 
@@ -92,27 +93,17 @@ def quantize(
     return cosines
 
 
-def _drawn(corpus: Sequence[str | os.PathLike], count: int) -> list[str]:
-    """Different sentences of a corpus, in random order, the same at every run."""
-    rng, drawn, seen, passed = np.random.default_rng(0), [], set(), 0
-    for sentence in itertools.chain.from_iterable(map(read_sentences, corpus)):
-        if not sentence.strip() or sentence in seen:
-            continue
-        passed += 1  # each of those that passed is in with the same probability
-        if len(drawn) < count:
-            drawn.append(sentence)
-        elif (place := int(rng.integers(passed))) < count:
-            seen.discard(drawn[place])
-            drawn[place] = sentence
-        else:
-            continue
-        seen.add(sentence)
-    if len(drawn) < _FEWEST:
+def _sample_sentences(corpus: Sequence[str | os.PathLike], size: int) -> list[str]:
+    """Return distinct sentences of a corpus, in random order, the same in every run."""
+    reservoir = DistinctReservoir(size)
+    sentences = itertools.chain.from_iterable(map(read_sentences, corpus))
+    reservoir.extend(sentence for sentence in sentences if sentence.strip())
+    if (count := len(reservoir.items)) < _FEWEST:
         raise ValueError(
-            f"The corpus has {len(drawn)} different sentences; at least {_FEWEST} are needed, and "
+            f"The corpus has {count} different sentences; at least {_FEWEST} are needed, and "
             f"{DEFAULT_SENTENCES:,} are better."
         )
-    return [drawn[i] for i in rng.permutation(len(drawn))]
+    return reservoir.items
 
 
 def _write_release(source: str, model: Embedder, directory: str) -> None:

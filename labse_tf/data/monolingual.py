@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,12 @@ from labse_tf.data.pipeline import read_rows, split_rows
 from labse_tf.data.regular_files import why_no_file
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.files.lines import STDIN, read_lines
+from labse_tf.files.reservoir import Reservoir
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 SLACK = 1.05  # text that is drawn for a window of rows, over what fills them on average
-_SAMPLE = 1000  # sentences of a stream whose length is looked at
+_SAMPLE_SIZE = 1000  # Sentences of a stream whose length is measured.
+_AT_ONCE = 1024
 
 TEXT, SOURCES, TARGETS = "text", "sources", "targets"
 
@@ -96,20 +99,17 @@ def read_side(path: str, kind: str) -> Iterator[str]:
 
 
 def _count_and_sample(files: list[str], kind: str) -> tuple[int, list[str]]:
-    """The number of sentences, and at least _SAMPLE of them (or all) from all over the files."""
-    count, step, sample = 0, 1, []
+    """Return the number of sentences, and a uniform random sample of them."""
+    reservoir = Reservoir(_SAMPLE_SIZE)
     for path in files:
-        before = count
-        for sentence in read_side(path, kind):
-            if count % step == 0:
-                sample.append(sentence)
-            count += 1
-            if len(sample) == 2 * _SAMPLE:
-                sample, step = sample[::2], 2 * step
-        if count == before:
+        before = reservoir.count
+        sentences = read_side(path, kind)
+        while block := list(itertools.islice(sentences, _AT_ONCE)):
+            reservoir.extend(block)
+        if reservoir.count == before:
             raise ValueError(f"The text {path!r} is empty: expected a sentence a line.")
         check_gzip_end(path)
-    return count, sample
+    return reservoir.count, reservoir.items
 
 
 def read_full_rows(

@@ -25,14 +25,15 @@ from google.protobuf.message import DecodeError
 
 from labse_tf.data.gzip_files import check_gzip_end
 from labse_tf.data.regular_files import why_no_file
-from labse_tf.data.samples import count_and_sample
 from labse_tf.files.lines import read_blocks, without_mark
+from labse_tf.files.reservoir import Reservoir
 
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
 
 _NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$", re.IGNORECASE)
 _SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)", re.IGNORECASE)
 _open = functools.partial(tf.io.gfile.GFile, mode="rb")
+SAMPLE_SIZE = 2000  # Pairs of all files whose length is measured.
 _RECORDS_AT_ONCE = 1024  # reading records one by one costs 0.2 ms each
 
 
@@ -110,19 +111,21 @@ def read_columns(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
 def scan_pairs(
     path: str | os.PathLike, hard_negatives: int = 0, sample_size: int = 1
 ) -> tuple[int, list[tuple[str, ...]]]:
-    """Checks a whole file as `read_columns` does; returns the number of its pairs, and some.
+    """Check a whole file as `read_columns` does; return the number of its pairs and a sample.
 
     Args:
-        path: a file of translation pairs.
-        hard_negatives: how many each pair must have.
-        sample_size: pairs from all over the file, up to twice as many; all if there are fewer.
+        path: A file of translation pairs.
+        hard_negatives: Number of hard negatives that each pair must have.
+        sample_size: Number of pairs in the sample, drawn uniformly; all pairs if there are fewer.
 
     Raises:
         ValueError: as `read_columns`, or TensorFlow could not read the file.
     """
-    count, sample = count_and_sample(_read_blocks(path, hard_negatives), sample_size)
+    reservoir = Reservoir(sample_size)
+    for block in _read_blocks(path, hard_negatives):
+        reservoir.extend(block)
     check_gzip_end(path)
-    return count, sample
+    return reservoir.count, reservoir.items
 
 
 def _read_blocks(

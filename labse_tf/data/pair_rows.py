@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from labse_tf.data.pair_files import empty_side
-from labse_tf.data.samples import SAMPLE, count_and_sample
+from labse_tf.data.pair_files import SAMPLE_SIZE, empty_side
+from labse_tf.files.reservoir import Reservoir
 
 _AT_ONCE = 1024
 # What separates columns and lines in a TSV file; to a Preprocessor all white space is the same.
@@ -35,7 +35,7 @@ class PairRows:
     Attributes:
         name: what they are called in messages.
         count: number of pairs.
-        sample: some of them, from all over.
+        sample: a uniform random sample of them.
         lines: a tf.data.Dataset of string scalars, the lines of the TSV file.
         checksum: of the plain TSV file.
 
@@ -58,7 +58,10 @@ class PairRows:
             lines = [self._line(number, pair) for number, pair in enumerate(pairs, 1)]
             self.lines = tf.data.Dataset.from_tensor_slices(lines or tf.zeros([0], tf.string))
         digest = hashlib.sha256()
-        self.count, self.sample = count_and_sample(self._checked(digest), SAMPLE)
+        reservoir = Reservoir(SAMPLE_SIZE)
+        for block in self._checked(digest):
+            reservoir.extend(block)
+        self.count, self.sample = reservoir.count, reservoir.items
         kind = "tf.data.Dataset" if is_dataset else "list"
         if not self.count:
             raise ValueError(f"The {kind} of translation pairs is empty: expected some.")

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping, Sequence
 import tensorflow as tf
 
 from labse_tf.data.cut_sentences import CUT_PAIRS, CUT_SENTENCES, warn_of_cut_sentences
-from labse_tf.data.pair_files import common_format, group_shards, scan_pairs
+from labse_tf.data.pair_files import SAMPLE_SIZE, common_format, group_shards, scan_pairs
 from labse_tf.data.pair_rows import PairRows, Pairs, as_rows
 from labse_tf.data.pipeline import (
     WIDTH_MULTIPLE,
@@ -18,7 +18,6 @@ from labse_tf.data.pipeline import (
     read_rows,
     split_rows,
 )
-from labse_tf.data.samples import SAMPLE
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.tokenization.preprocessing import Preprocessor
 
@@ -195,7 +194,7 @@ def _read_files(files: str | os.PathLike | Sequence[str | os.PathLike], hard_neg
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     form = common_format(paths)
     groups = group_shards(paths)
-    size = max(1, SAMPLE // len(paths))
+    size = max(1, SAMPLE_SIZE // len(paths))
     scans = [[scan_pairs(path, hard_negatives, size) for path in group] for group in groups]
     return [read_rows(group, form) for group in groups], scans, form.container
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from labse_tf.files.atomic import atomic_file
+from labse_tf.files.reservoir import DistinctReservoir, Reservoir
 from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
 from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 from labse_tf.tokenization.words import split_words
@@ -35,13 +37,17 @@ def learn_vocabulary(
     max_sentences: int = 1_000_000,
     seed: int = 0,
 ) -> list[str]:
-    """Learns word pieces with the WordPiece trainer of `tokenizers`, rare languages helped.
+    """Learn word pieces with the WordPiece trainer of `tokenizers`, with smoothed languages.
 
-    The sources of each language, and the targets of all together, each sentence once, are counted
-    as words. A language of n sentences counts as if n**exponent of them had been drawn, in
-    proportion (arXiv 2007.01852, section 3.1: 0.3): its words' counts are scaled, which is sampling
-    without its noise. The trainer then merges the two neighbouring pieces that are most frequent,
-    again and again.
+    The words of each language's sources are counted, and the words of the distinct targets of all
+    languages together. A language of n sentences counts as if n**exponent of them had been drawn,
+    in proportion (arXiv 2007.01852, section 3.1: 0.3): its words' counts are scaled, which is
+    sampling without its noise. The trainer then merges the two neighboring pieces that are most
+    frequent, again and again.
+
+    Memory holds at most `max_sentences` sources and `max_sentences` targets. Above that number,
+    words are counted in a uniform random sample, n is still the number of all sentences of the
+    language, and the number of distinct targets is estimated.
 
     The same pairs, in the same order, and the same seed give the same pieces.
 
@@ -54,8 +60,8 @@ def learn_vocabulary(
         max_word_bytes: longer words are left out, as they are [UNK] to a Preprocessor of the same
             `max_word_bytes`; None: none is.
         tokenization: "google" or "hugging-face", that of the Preprocessor which will use them.
-        max_sentences: of a language, taken at random if there are more.
-        seed: of the choice of sentences.
+        max_sentences: Most sentences of a language whose words are counted, drawn at random.
+        seed: Seed of the random sample of sentences.
 
     Returns:
         The pieces: [PAD], [UNK], [CLS], [SEP], [MASK]; the characters, as beginnings of a word and
@@ -87,31 +93,31 @@ def learn_vocabulary(
             f"`max_word_bytes` (={max_word_bytes}) is a limit of the tokenization {GOOGLE!r}, but "
             f"`tokenization` is {tokenization!r}."
         )
-    targets: set[str] = set()
-    words, sizes = [], []
-    rng = np.random.default_rng(seed)
+    targets = DistinctReservoir(max_sentences, seed)
+    words, sizes, counted = [], [], []
     for pairs in languages:
-        sources: list[str] = []
-        for source, target in pairs:
-            sources.append(source)
-            targets.add(target)
-        if not sources:
+        sources: Reservoir[str] = Reservoir(max_sentences, seed)
+        pairs = iter(pairs)
+        while block := list(itertools.islice(pairs, _BATCH)):
+            sources.extend([source for source, _ in block])
+            targets.extend(target for _, target in block)
+        if not sources.count:
             raise ValueError(f"Language {len(sizes)} (from 0) has no pairs to learn from.")
-        words.append(_count_words(_at_most(sources, max_sentences, rng), tokenization, lower_case))
-        sizes.append(len(sources))
+        words.append(_count_words(sources.items, tokenization, lower_case))
+        sizes.append(sources.count)
+        counted.append(len(sources.items))
     if not sizes:
         raise ValueError("No languages to learn a vocabulary from: expected at least one.")
-    words.append(
-        _count_words(_at_most(sorted(targets), max_sentences, rng), tokenization, lower_case)
-    )
-    sizes.append(len(targets))
+    words.append(_count_words(sorted(targets.items), tokenization, lower_case))
+    sizes.append(targets.count)
+    counted.append(len(targets.items))
 
     if max_word_bytes is not None:
         words = [
             collections.Counter({w: n for w, n in of.items() if len(w.encode()) <= max_word_bytes})
             for of in words
         ]
-    counts = _without_rare_characters(smoothed_counts(words, sizes, exponent))
+    counts = _without_rare_characters(smoothed_counts(words, sizes, counted, exponent))
     # A word of one character (punctuation, CJK) is a piece as it is, and nothing to learn from.
     longer = {word: count for word, count in counts.items() if len(word) > 1}
     inside = sorted({character for word in longer for character in word})
@@ -156,18 +162,27 @@ def _repeated(counts: dict[str, int]) -> Iterator[str]:
 
 
 def smoothed_counts(
-    words: Sequence[collections.Counter[str]], sizes: Sequence[int], exponent: float
+    words: Sequence[collections.Counter[str]],
+    sizes: Sequence[int],
+    counted: Sequence[int],
+    exponent: float,
 ) -> collections.Counter[str]:
-    """Adds up the languages' word counts, each scaled to n**exponent of its n sentences.
+    """Add up the languages' word counts, each scaled to n**exponent of its n sentences.
 
-    The total stays as it was: a count is of about as many words as there were.
+    The total is preserved: the result has about as many words as the languages' counts together.
+
+    Args:
+        words: Word counts of each language.
+        sizes: Number of sentences of each language.
+        counted: Number of sentences of each language in which `words` were counted.
+        exponent: 1 leaves languages in their proportions, 0 makes them equal.
     """
     shares = np.array(sizes, np.float64) ** exponent
-    shares *= sum(sizes) / shares.sum()
+    shares *= sum(counted) / shares.sum()
     total: collections.Counter[str] = collections.Counter()
-    for counter, size, share in zip(words, sizes, shares, strict=True):
+    for counter, sentences, share in zip(words, counted, shares, strict=True):
         for word, count in counter.items():
-            total[word] += count * share / size
+            total[word] += count * share / sentences
     return collections.Counter({word: max(1, round(count)) for word, count in total.items()})
 
 
@@ -193,12 +208,6 @@ def write_vocabulary(
         raise FileExistsError(f"{path!r} exists. Choose another path, or overwrite it.")
     with atomic_file(path) as file:
         file.writelines(f"{token}\n" for token in tokens)
-
-
-def _at_most(sentences: list[str], most: int, rng: np.random.Generator) -> list[str]:
-    if len(sentences) <= most:
-        return sentences
-    return [sentences[i] for i in rng.choice(len(sentences), most, replace=False)]
 
 
 def _count_words(

@@ -30,10 +30,39 @@ def test_smoothing_by_hand():
     # A word of 10 in the first counts 10 * 13.6 / 16 = 8.5, a word of 2 in the second 6.8; both
     # languages' "a" add up: 4 * 0.85 + 1 * 3.4 = 6.8. Rounded, to the even: 8, 7, 7.
     words = [Counter(x=10, a=4), Counter(y=2, a=1)]
-    assert smoothed_counts(words, [16, 1], 0.5) == Counter(x=8, y=7, a=7)
-    assert smoothed_counts(words, [16, 1], 1.0) == Counter(x=10, y=2, a=5)
+    sizes = [16, 1]
+    assert smoothed_counts(words, sizes, sizes, 0.5) == Counter(x=8, y=7, a=7)
+    assert smoothed_counts(words, sizes, sizes, 1.0) == Counter(x=10, y=2, a=5)
     # Exponent 0: 8.5 sentences each, so 10 * 8.5 / 16 = 5.3 and 2 * 8.5 = 17.
-    assert smoothed_counts(words, [16, 1], 0.0) == Counter(x=5, y=17, a=round(4 * 8.5 / 16 + 8.5))
+    expected = Counter(x=5, y=17, a=round(4 * 8.5 / 16 + 8.5))
+    assert smoothed_counts(words, sizes, sizes, 0.0) == expected
+    # Of 1,600 sentences and 100, 16 and 1 were counted: shares 4 and 1 of 5 again, 17 sentences.
+    assert smoothed_counts(words, [1600, 100], sizes, 0.5) == Counter(x=8, y=7, a=7)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 1.0])
+def test_a_sample_does_not_change_the_weights_of_languages(exponent, monkeypatch):
+    """Languages of 5,000 and 200 sentences, of which at most 200 are counted."""
+    languages = [[("alpha", "x")] * 5000, [("beta", "y")] * 200]
+    seen = []
+    counts = vocabulary._without_rare_characters
+    monkeypatch.setattr(
+        vocabulary, "_without_rare_characters", lambda c: seen.append(c) or counts(c)
+    )
+    learn_vocabulary(languages, 100, exponent=exponent, max_sentences=200)
+    assert seen[0]["alpha"] / seen[0]["beta"] == pytest.approx(25**exponent, rel=0.05)
+
+
+def test_targets_are_counted_once_and_as_many_as_they_are(monkeypatch):
+    """3,000 distinct targets of 6,000 weigh, at exponent 1, as much as 3,000 sources do."""
+    pairs = [("alpha", f"beta {i % 3000:04}") for i in range(6000)]
+    seen = []
+    counts = vocabulary._without_rare_characters
+    monkeypatch.setattr(
+        vocabulary, "_without_rare_characters", lambda c: seen.append(c) or counts(c)
+    )
+    learn_vocabulary([pairs], 100, exponent=1.0, max_sentences=1000)
+    assert seen[0]["alpha"] / seen[0]["beta"] == pytest.approx(2, rel=0.1)
 
 
 @pytest.fixture(scope="module")
