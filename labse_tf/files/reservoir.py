@@ -120,7 +120,7 @@ class DistinctReservoir:
         for string in block:
             digest = hashlib.blake2b(string.encode(), digest_size=_HASH_BYTES, key=self._key)
             value = int.from_bytes(digest.digest(), "big")
-            if self._is_full and value >= -self._negated[0] or value in self._strings:
+            if (self._is_full and value >= -self._negated[0]) or value in self._strings:
                 continue
             if len(self._strings) < self._size:
                 heapq.heappush(self._negated, -value)
