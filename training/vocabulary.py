@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from labse_tf.commands.flags import run_program
 from labse_tf.data.pair_files import read_columns
+from labse_tf.data.regular_files import is_empty
 from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
@@ -56,6 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     files, output, overwrite = (flags.pop(name) for name in ("pairs", "output", "overwrite"))
     if os.path.exists(output) and not overwrite:
         raise FileExistsError(f"{output!r} exists. Choose another path, or pass --overwrite.")
+    for file in files:  # before the others are read
+        if is_empty(file):
+            raise ValueError(f"The file {file!r} is empty: expected a pair per line.")
 
     tokens = learn_vocabulary([read_columns(file) for file in files], **flags)
     write_vocabulary(tokens, output, overwrite=overwrite)

@@ -57,7 +57,7 @@ def prune_release(
         raise ValueError(f"`min_count` (={min_count}) must be at least 1.")
     if os.path.lexists(destination):
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
-    check_corpus(corpus)
+    corpus = check_corpus(corpus)
     scripts = set().union(*map(scripts_of, languages))
     model = load(source)
     keep = _pieces(keep_file, set(model.preprocessor.tokens)) if keep_file else ()

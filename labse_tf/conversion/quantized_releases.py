@@ -61,7 +61,7 @@ def quantize(
         raise ValueError(f"`sentences` (={sentences}) must be at least {_FEWEST}.")
     if os.path.lexists(destination):
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
-    check_corpus(corpus)
+    corpus = check_corpus(corpus)
     source = named(source)
     model = load(source, backend="openvino")
     if not model.backend.config.num_layers:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from labse_tf.data.gzip_files import check_gzip_end
-from labse_tf.data.pair_files import common_format, group_shards, pair_format, read_columns
+from labse_tf.data.pair_files import common_format, pair_format, read_columns
 from labse_tf.data.pipeline import read_rows, split_rows
-from labse_tf.data.regular_files import why_no_file
+from labse_tf.data.regular_files import group_shards, why_no_file
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.files.reservoir import Reservoir
@@ -63,11 +63,11 @@ def find_streams(files: Sequence[str | os.PathLike], preprocessor: Preprocessor)
         (pairs if is_pairs(path) else texts).append(path)
     if pairs:
         common_format(pairs)
-    found = []
+    found, pair_groups = [], group_shards(pairs)
     for kind, groups in (
         (TEXT, group_shards(texts)),
-        (SOURCES, group_shards(pairs)),
-        (TARGETS, [sorted(pairs)] if pairs else []),
+        (SOURCES, pair_groups),
+        (TARGETS, [sorted(itertools.chain(*pair_groups))] if pairs else []),
     ):
         for group in groups:
             count, sample = _count_and_sample(group, kind)

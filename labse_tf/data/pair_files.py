@@ -31,7 +31,6 @@ from labse_tf.files.reservoir import Reservoir
 SOURCE_FEATURE, TARGET_FEATURE, NEGATIVES_FEATURE = "src_raw", "tgt_raw", "neg_raw"
 
 _NAME = re.compile(r"\.(tsv|tfrecord)(?:-\d+-of-\d+)?(\.gz)?(?:-\d+-of-\d+)?$", re.IGNORECASE)
-_SHARD = re.compile(r"-\d+-of-(?=\d+(\.gz)?$)", re.IGNORECASE)
 _open = functools.partial(tf.io.gfile.GFile, mode="rb")
 SAMPLE_SIZE = 2000  # Pairs of all files whose length is measured.
 _RECORDS_AT_ONCE = 1024  # reading records one by one costs 0.2 ms each
@@ -77,14 +76,6 @@ def common_format(paths: Iterable[str | os.PathLike]) -> PairFormat:
                 "together must agree in both. Convert one of them."
             )
     return expected
-
-
-def group_shards(paths: Iterable[str | os.PathLike]) -> list[list[str]]:
-    """Shards of one name together, every other file alone; sorted, whatever the order given."""
-    groups: dict[str, list[str]] = {}
-    for path in sorted(map(os.fspath, paths)):
-        groups.setdefault(_SHARD.sub("-of-", path), []).append(path)
-    return list(groups.values())
 
 
 def read_columns(path: str | os.PathLike) -> Iterator[tuple[str, str]]:

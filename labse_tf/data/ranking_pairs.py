@@ -8,7 +8,7 @@ from collections.abc import MutableMapping, Sequence
 import tensorflow as tf
 
 from labse_tf.data.cut_sentences import CUT_PAIRS, CUT_SENTENCES, warn_of_cut_sentences
-from labse_tf.data.pair_files import SAMPLE_SIZE, common_format, group_shards, scan_pairs
+from labse_tf.data.pair_files import SAMPLE_SIZE, common_format, scan_pairs
 from labse_tf.data.pair_rows import PairRows, Pairs, as_rows
 from labse_tf.data.pipeline import (
     WIDTH_MULTIPLE,
@@ -18,6 +18,7 @@ from labse_tf.data.pipeline import (
     read_rows,
     split_rows,
 )
+from labse_tf.data.regular_files import group_shards
 from labse_tf.data.sampling import key_of, sample_rows
 from labse_tf.tokenization.preprocessing import Preprocessor
 

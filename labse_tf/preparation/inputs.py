@@ -7,7 +7,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from labse_tf.data.pair_files import group_shards, pair_format
+from labse_tf.data.pair_files import pair_format
+from labse_tf.data.regular_files import group_shards
 from labse_tf.preparation.options import PreparationOptions
 
 _LANGUAGES = re.compile(r"([a-z]{2,3})[-_]([a-z]{2,3})(?![A-Za-z0-9])")

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from labse_tf import Preprocessor, read_pairs
 from labse_tf.data.monolingual import find_streams
-from labse_tf.data.pair_files import group_shards, read_columns, scan_pairs
+from labse_tf.data.pair_files import read_columns, scan_pairs
 from labse_tf.data.ranking_pairs import divide_rows
+from labse_tf.data.regular_files import group_shards
 from labse_tf.data.sampling import cap_shares
 
 DIGITS = [f"##{d}" for d in range(10)] + [str(d) for d in range(10)]
@@ -87,7 +88,8 @@ def test_every_pair_once_an_epoch(tmp_path, preprocessor, name):
     pairs = rows("a", 60, longest=5)
     write = write_tsv if "tsv" in name.lower() else write_tfrecord
     path = write(tmp_path / name, pairs)
-    assert list(read_columns(path)) == pairs and scan_pairs(path) == (60, pairs[::32])
+    count, (sampled,) = scan_pairs(path)
+    assert list(read_columns(path)) == pairs and count == 60 and sampled in pairs
     first, second = np.split(np.array(flat(take(read_pairs(path, preprocessor, 6), 20))), 2)
     for epoch in (first, second):
         assert sorted(map(tuple, epoch)) == sorted(pairs)
@@ -204,6 +206,23 @@ def test_shards_are_one_file(tmp_path, preprocessor):
     assert group_shards([*files, other]) == [files, [other]]
     seen = flat(take(read_pairs([*files, other], preprocessor, 20, exponent=0.0), 50))
     assert np.mean([source.startswith("s b") for source, _ in seen]) == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_empty_shards_are_left_out(tmp_path, preprocessor, ending):
+    lines = [f"{source}\t{target}\n" for source, target in rows("a", 30)]
+    data = ["".join(lines).encode(), b"", b""]
+    paths = [tmp_path / f"a.tsv-{i:05}-of-00003{ending}" for i in range(3)]
+    for path, text in zip(paths, data):
+        path.write_bytes(gzip.compress(text) if ending else text)
+    paths[2].write_bytes(b"")
+    with pytest.warns(UserWarning, match="00002-of-00003.* is empty. It is left out"):
+        assert len(flat(take(read_pairs(paths, preprocessor, 10), 3))) == 30
+    with pytest.warns(UserWarning, match="00002-of-00003.* is empty. It is left out"):
+        streams = find_streams(paths, preprocessor)
+    assert [(stream.kind, stream.count) for stream in streams] == [("sources", 30), ("targets", 30)]
+    with pytest.raises(ValueError, match="is empty"):
+        read_pairs(paths[1:], preprocessor, 10)
 
 
 def test_seed_decides_and_nothing_else(tmp_path, preprocessor):

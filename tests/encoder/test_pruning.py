@@ -352,7 +352,7 @@ def test_errors_of_the_command(by_hand, tmp_path):
     for destination, files, options, said in (
         (tmp_path / "model", corpus, {}, "exists"),
         (small, [tmp_path / "absent.txt"], {}, "absent.txt"),
-        (small, [tmp_path / "empty.txt"], {}, "no sentences"),
+        (small, [tmp_path / "empty.txt"], {}, "empty.txt' is empty"),
         (small, corpus, {"min_count": 0}, "`min_count` (=0)"),
         (small, corpus, {"languages": ["fr", "xx"]}, "'xx' is the code of none"),
         (small, corpus, {"keep_file": tmp_path / "keep.txt"}, "keep.txt:2: 'absent'"),

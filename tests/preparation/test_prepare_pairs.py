@@ -322,6 +322,31 @@ def test_fewer_pairs_than_shards(tmp_path):
     assert written(tmp_path / "out", counts)["b"] == [] and counts["files"][1]["read"] == 1
 
 
+@pytest.mark.parametrize("name", ["b.tsv-{:05}-of-00002", "b.tsv-{:05}-of-00002.gz"])
+def test_an_empty_shard_does_not_end_the_run(tmp_path, name):
+    """Neither one of no bytes nor one that gzip made of them; its file's other shards are read."""
+    good = write(tmp_path / "a.tsv", ["x\ty"])
+    shards = [tmp_path / name.format(i) for i in (0, 1)]
+    write(shards[0], [])
+    write(shards[1], ["v\tw"])
+    with pytest.warns(UserWarning, match=rf"{shards[0]}.* is empty. It is left out"):
+        counts = prepare_pairs([good, *shards], tmp_path / "out", only())
+    pairs = written(tmp_path / "out", counts)
+    assert pairs == {"a": [("x", "y")], "b": [("v", "w")]}
+    (tmp_path / name.format(0)).write_bytes(b"")
+    with pytest.warns(UserWarning, match="is empty. It is left out"):
+        prepare_pairs([good, *shards], tmp_path / "out", only(), overwrite=True)
+
+
+def test_an_empty_file_is_refused_before_others_are_read(tmp_path, monkeypatch):
+    files = [write(tmp_path / "a.tsv", ["x\ty"]), write(tmp_path / "b.tsv", [])]
+    read = []
+    monkeypatch.setattr("labse_tf.preparation.prepare_pairs.read_raw_pairs", read.append)
+    with pytest.raises(ValueError, match=r"b.tsv' is empty"):
+        prepare_pairs(files, tmp_path / "out", only())
+    assert not read
+
+
 def test_windows_of_the_order(tmp_path, monkeypatch):
     monkeypatch.setattr("labse_tf.preparation.shards._WINDOW", 10)
     path = write(tmp_path / "a.tsv", [f"{i}\tx" for i in range(35)])
