@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from labse_tf.encoder.encoder import Encoder
     from labse_tf.encoder.growing import grow
     from labse_tf.encoder.stacking import stack
+    from labse_tf.inference.embedder import Embedder
     from labse_tf.inference.loading import load
     from labse_tf.inference.model import LaBSE
     from labse_tf.losses.gathering import gather_across_replicas
@@ -30,6 +31,7 @@ if typing.TYPE_CHECKING:
 _MODULES = {
     "AdditiveMarginRankingLoss": "losses.ranking",
     "DualEncoder": "training.dual_encoder",
+    "Embedder": "inference.embedder",
     "Encoder": "encoder.encoder",
     "EncoderConfig": "encoder.config",
     "FineTuningConfig": "training.config",
@@ -49,6 +51,7 @@ _MODULES = {
 __all__ = [
     "AdditiveMarginRankingLoss",
     "DualEncoder",
+    "Embedder",
     "Encoder",
     "EncoderConfig",
     "FineTuningConfig",

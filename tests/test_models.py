@@ -12,7 +12,6 @@ import tensorflow_hub as hub
 import labse_tf
 from labse_tf.commands.main import main
 from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.model_card.metrics import metrics, of_languages
 from labse_tf.models import NAME, named
 from labse_tf.release.configuration import is_release
@@ -85,7 +84,7 @@ def test_hub_load_has_the_same_embeddings(mini):
 
 
 def test_the_card_is_of_this_model(mini, card):
-    assert card["model"]["fingerprint"] == fingerprint(mini)
+    assert card["model"]["fingerprint"] == mini.fingerprint()
     assert card["model"]["name"] == NAME
 
 

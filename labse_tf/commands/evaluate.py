@@ -80,7 +80,6 @@ def _evaluate(flags: argparse.Namespace) -> None:
     for benchmark, data_dir in benchmarks:  # before the model is read
         benchmark.check(data_dir)
     import labse_tf
-    from labse_tf.evaluation.fingerprint import fingerprint
 
     model = labse_tf.load(source, precision=flags.precision, backend=flags.backend)
     options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
@@ -98,11 +97,11 @@ def _evaluate(flags: argparse.Namespace) -> None:
         benchmarks,
         model={
             "name": flags.name or source,
-            "fingerprint": fingerprint(model),
-            "precision": flags.precision,
+            "fingerprint": model.fingerprint(),
+            "precision": model.compute_dtype,
             "backend": flags.backend,
             "dim": model.dim,
-            "seq_length": model.preprocessor.seq_length,
+            "seq_length": model.seq_length,
         },
         command=shlex.join(["labse", *flags.arguments]),
         output=flags.output,

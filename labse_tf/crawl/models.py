@@ -16,11 +16,10 @@ def model_of_process(path: str, precision: str):
         precision: to embed in.
     """
     import labse_tf
-    from labse_tf.evaluation.fingerprint import fingerprint
 
     # The weights as they are stored, whose fingerprint does not depend on the precision.
     model = labse_tf.load(path)
-    digest = fingerprint(model)
+    digest = model.fingerprint()
     if precision != "float32":
         model = labse_tf.load(path, precision=precision)
     return model, digest

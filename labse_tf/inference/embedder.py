@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import sys
 import warnings
@@ -23,14 +24,17 @@ from labse_tf.progress_bars import is_watched, progress_bar
 _RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05, "float16": 0.01, "int8": 0.1}
 
 
-class Embedder:
-    """What `encode` of all models has in common.
+class Embedder(abc.ABC):
+    """Base class of the models that `labse_tf.load` returns, on every backend.
+
+    Functions that only embed take an `Embedder`. Training needs the subclass
+    `labse_tf.LaBSE` with the TensorFlow backend.
 
     Attributes:
-        dim: length of an embedding.
-        seq_length: most tokens of a sentence that are read.
-        compute_dtype: precision of what is not asked for in another.
-        precisions: those that can be asked for.
+        dim: Number of dimensions of an embedding.
+        seq_length: Maximum number of tokens of a sentence, [CLS] and [SEP] included.
+        compute_dtype: Precision of `encode` by default.
+        precisions: Precisions that `encode` accepts.
     """
 
     dim: int
@@ -167,6 +171,14 @@ class Embedder:
         """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
         return self.encode(a) @ self.encode(b).T
 
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Return "sha256:" and a digest that identifies the model, the same on every backend.
+
+        It covers the configuration, the vocabulary, the tokenization, the weights in the dtype in
+        which they are held, and the kernels that `labse quantize` prepared.
+        """
+
     def __getstate__(self):
         raise TypeError(
             "A LaBSE cannot be pickled or copied: it has graphs that run in this process. Save it "
@@ -176,10 +188,16 @@ class Embedder:
     def _in(self, precision: str) -> Windows:
         """What embeds in a precision, made when it is first asked for."""
         if precision not in self.precisions:
-            raise ValueError(f"`precision` (={precision!r}) must be one of {self.precisions}.")
+            hint = (
+                ' For int8, load the model with backend="openvino".' if precision == "int8" else ""
+            )
+            raise ValueError(
+                f"`precision` (={precision!r}) must be one of {self.precisions}.{hint}"
+            )
         if precision not in self._windows:
             self._windows[precision] = self._made(precision)
         return self._windows[precision]
 
+    @abc.abstractmethod
     def _made(self, precision: str) -> Windows:
-        raise NotImplementedError
+        """Return what embeds in a precision."""

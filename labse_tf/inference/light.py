@@ -10,6 +10,7 @@ import numpy as np
 
 from labse_tf.files.tensor_bundle import read_variables
 from labse_tf.inference.embedder import Embedder
+from labse_tf.inference.fingerprint import Weight, compute_fingerprint, float32_chunks, weight_names
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
 from labse_tf.openvino.kernel_file import read_kernels
@@ -54,6 +55,7 @@ class LightLaBSE(Embedder):
         super().__init__()
         self._path = os.path.abspath(path)
         found = read_configuration(path)
+        self._options = found.options
         vocabulary = read_vocabulary(os.path.join(path, "assets", VOCABULARY_FILE))
         weights = read_variables(os.path.join(path, "variables", "variables"))
         _check(weights, vocabulary, found.encoder.vocab_size, self._path)
@@ -61,7 +63,21 @@ class LightLaBSE(Embedder):
         self.compute_dtype = compute_dtype
         kernels = read_kernels(path, found.encoder)
         self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads, kernels)
+        self._vocabulary = vocabulary
         self.word_pieces = OpenVINOWordPieces(vocabulary, found.options)
+
+    def fingerprint(self) -> str:
+        """See `Embedder.fingerprint`: of the float32 weights that `labse_tf.load` makes."""
+        weights, config = self.backend.weights, self.backend.config
+        scales = {"embeddings/word": weights.get("embeddings/word_scale")}
+        described = {}
+        for name in weight_names(config):
+            chunks = float32_chunks(weights[name], scales.get(name))
+            described[name] = Weight("float32", weights[name].shape, chunks)
+        vocabulary = "".join(f"{token}\n" for token in self._vocabulary).encode()
+        return compute_fingerprint(
+            config, vocabulary, self._options, described, self.backend.calibrated
+        )
 
     @functools.cached_property
     def _model(self) -> LaBSE:

@@ -13,8 +13,11 @@ from labse_tf.processes import check_process
 if TYPE_CHECKING:
     from labse_tf.inference.embedder import Embedder
 
-BACKENDS = ("tensorflow", "openvino")
-_OF_TENSORFLOW = ("float32", "bfloat16", "float16")
+_PRECISIONS_OF = {
+    "tensorflow": ("float32", "bfloat16", "float16"),
+    "openvino": tuple(PRECISIONS),
+}
+BACKENDS = tuple(_PRECISIONS_OF)
 
 
 def load(
@@ -24,9 +27,9 @@ def load(
     precision: str = "float32",
     backend: str = "tensorflow",
 ) -> Embedder:
-    """Reads a model: into a LaBSE, which can be trained; with OpenVINO into what embeds alone.
+    """Load a model. With `backend="openvino"` the returned model is inference-only.
 
-    What it is is recognised by its files:
+    The format is recognized by the files:
 
     - a release of labse_tf; "labse-mini", if there is no such file here, is the one that comes
       with the package;
@@ -61,13 +64,7 @@ def load(
     """
     check_process()
     source = named(source)
-    known = tuple(PRECISIONS) if backend == "openvino" else _OF_TENSORFLOW
-    for name, value, values in (("backend", backend, BACKENDS), ("precision", precision, known)):
-        if value not in values:
-            raise ValueError(
-                f"`{name}` (={value!r}) must be one of {values}"
-                + (f" with {backend!r}." if name == "precision" else ".")
-            )
+    _check_choices(precision, backend)
     if backend == "openvino":
         check_installed()
         from labse_tf.inference.light import LightLaBSE, is_light
@@ -80,6 +77,19 @@ def load(
     if backend == "tensorflow" and precision == "float32":
         return model
     return to_embed(model, precision, backend, _threads(), source)
+
+
+def _check_choices(precision: str, backend: str) -> None:
+    if backend not in BACKENDS:
+        raise ValueError(f"`backend` (={backend!r}) must be one of {BACKENDS}.")
+    known = _PRECISIONS_OF[backend]
+    if precision in known:
+        return
+    others = [b for b, values in _PRECISIONS_OF.items() if precision in values]
+    hint = "".join(f' Add backend="{b}" (--backend {b}) for {precision}.' for b in others)
+    raise ValueError(
+        f"`precision` (={precision!r}) must be one of {known} with backend={backend!r}.{hint}"
+    )
 
 
 def _threads() -> int:

@@ -7,7 +7,9 @@ import os
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.precision import WITH_FLOAT16, computing_in, weights_dtype_of
+from labse_tf.encoder.weights import named_weights, rows_of
 from labse_tf.inference.embedder import Embedder
+from labse_tf.inference.fingerprint import Weight, compute_fingerprint
 from labse_tf.inference.tensorflow import TensorFlow, TensorFlowWordPieces
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
@@ -72,6 +74,19 @@ class LaBSE(Embedder):
     def precisions(self) -> tuple[str, ...]:
         """Those that `encode` can be told."""
         return WITH_FLOAT16 if self.backend is None else tuple(PRECISIONS)
+
+    def fingerprint(self) -> str:
+        """See `Embedder.fingerprint`."""
+        return compute_fingerprint(
+            self.encoder.config,
+            self.preprocessor.vocabulary,
+            self.preprocessor.options,
+            {
+                name: Weight(weight.dtype.name, tuple(weight.shape), rows_of(weight))
+                for name, weight in named_weights(self.encoder).items()
+            },
+            self.backend and self.backend.calibrated,
+        )
 
     def save(self, path: str | os.PathLike, **options) -> None:
         """Writes a release; for the options see `labse_tf.release.saved_model.write_release`.

@@ -58,8 +58,8 @@ def mine(
     Args:
         sources: sentences.
         targets: sentences of the other language.
-        model: a LaBSE, the path of one, a function of a list of strings to an array [sentences,
-            dim]; or None for the model that comes with labse_tf.
+        model: An `Embedder`, the path of a model, or a function of a list of strings to an array
+            [sentences, dim]; None for the model that comes with labse_tf.
         options: what is a pair, and which stay.
         source_embeddings: float32 or float16 [sources, dim], if they are there.
         target_embeddings: float32 or float16 [targets, dim].

@@ -56,8 +56,9 @@ def mine_files(
         target: the same of the other language.
         output: TSV, gzip if its name ends in `.gz`; the metadata are beside it, see
             `labse_tf.mining.output.write_pairs`.
-        model: a LaBSE, the path of one, a function; None for the one that comes with labse_tf. Not
-            needed where all embeddings are given; if it is there, they are compared with its own.
+        model: An `Embedder`, the path of a model, or a function; None for the model that comes with
+            labse_tf. Not needed where all embeddings are given; if given, they are compared with
+            its own.
         options: what is a pair, which stay, and how they are searched for.
         source_embeddings: .npy, float32 or float16, a row for each line of `source`.
         target_embeddings: the same of `target`.
@@ -67,7 +68,7 @@ def mine_files(
         overwrite: whether to replace the output and the report.
         command: for the report.
         load_options: of `labse_tf.load`.
-        encode_options: of `LaBSE.encode`.
+        encode_options: of `Embedder.encode`.
         show_progress: whether to draw progress bars on stderr; None: if it is a terminal.
 
     Returns:

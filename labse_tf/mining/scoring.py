@@ -52,7 +52,7 @@ def score_pairs(
         errors: of invalid UTF-8 in the background.
         overwrite: whether to replace the output.
         load_options: of `labse_tf.load`.
-        encode_options: of `LaBSE.encode`.
+        encode_options: of `Embedder.encode`.
         show_progress: whether to draw progress bars on stderr; None: if it is a terminal.
 
     Returns:

@@ -9,7 +9,6 @@ import math
 import os
 
 from labse_tf.encoder.config import EncoderConfig
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.configuration import CONFIG_FILE, VOCABULARY_FILE, is_release
@@ -56,8 +55,8 @@ class Facts:
     def fingerprint(self, precision: str) -> str:
         """The fingerprint of the model as it is evaluated in a precision."""
         if precision == "float32":
-            return fingerprint(self.model)
-        return fingerprint(load(self.encoder, precision=precision))
+            return self.model.fingerprint()
+        return load(self.encoder, precision=precision).fingerprint()
 
 
 def read_facts(path: str | os.PathLike) -> Facts:

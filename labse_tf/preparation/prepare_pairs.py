@@ -9,10 +9,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.files.checksums import checksum
-from labse_tf.inference.model import LaBSE
+from labse_tf.inference.embedder import Embedder
 from labse_tf.preparation.filters import (
     Filter,
     Pair,
@@ -46,7 +45,7 @@ def prepare_pairs(
     options: PreparationOptions | None = None,
     *,
     exclude: Sequence[str | os.PathLike] = (),
-    model: LaBSE | None = None,
+    model: Embedder | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Filters translation pairs and writes them as shards that `labse_tf.read_pairs` reads.
@@ -104,7 +103,7 @@ def prepare_pairs(
     counts: dict[str, Any] = {
         "version": __version__,
         "options": dataclasses.asdict(options),
-        "model": None if model is None else fingerprint(model),
+        "model": None if model is None else model.fingerprint(),
         "exclude": {os.fspath(path): checksum(path) for path in exclude},
         "files": [],
     }
@@ -145,7 +144,7 @@ def _filters(
     options: PreparationOptions,
     languages: tuple[str, str],
     excluded: set[str],
-    model: LaBSE | None,
+    model: Embedder | None,
 ) -> dict[str, Filter]:
     """The filters of one language pair, in the order in which they are applied."""
     filters: dict[str, Filter] = {
@@ -177,7 +176,7 @@ def _prepare(
     folder: str,
     options: PreparationOptions,
     filters: dict[str, Filter],
-    model: LaBSE | None,
+    model: Embedder | None,
     bar: ProgressBar,
 ) -> dict[str, Any]:
     read, dropped = 0, dict.fromkeys(filters, 0)

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from labse_tf.inference.model import LaBSE
+from labse_tf.inference.embedder import Embedder
 from labse_tf.preparation.filters import Filter, Pair
 from labse_tf.preparation.raw_pairs import BLOCK
 
 
-def of_score(model: LaBSE, lowest: float) -> Filter:
+def of_score(model: Embedder, lowest: float) -> Filter:
     """The cosine of the sides' embeddings is at least `lowest`."""
     return lambda pairs: cosines(model, pairs) >= lowest
 
 
-def cosines(model: LaBSE, pairs: list[Pair]) -> np.ndarray:
+def cosines(model: Embedder, pairs: list[Pair]) -> np.ndarray:
     """Cosines of the sides, float32 [pairs]; of what is cut to `seq_length`, its beginning's."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* longer than `seq_length`")
@@ -31,7 +31,7 @@ def cosines(model: LaBSE, pairs: list[Pair]) -> np.ndarray:
 
 
 def best_share(
-    blocks: Iterator[list[Pair]], model: LaBSE, share: float, spool: str, dropped: dict[str, int]
+    blocks: Iterator[list[Pair]], model: Embedder, share: float, spool: str, dropped: dict[str, int]
 ) -> Iterator[list[Pair]]:
     """The share of the pairs with the highest scores, in order; of equal ones the earlier.
 

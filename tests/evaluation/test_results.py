@@ -11,7 +11,6 @@ import tf_keras
 
 import labse_tf
 from labse_tf.evaluation import Mining, Retrieval, Tatoeba
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.results import failures, measure, read_results
 from tests.evaluation.test_mining import mining_set
@@ -182,19 +181,19 @@ def test_fingerprint_is_of_config_vocabulary_and_weights(model, release, vocab_f
         config = dataclasses.replace(model.encoder.config, **shape)
         return labse_tf.LaBSE(model.preprocessor, labse_tf.Encoder(config))
 
-    assert fingerprint(labse_tf.load(release)) == fingerprint(model)
+    assert labse_tf.load(release).fingerprint() == model.fingerprint()
     one = other(0)
-    assert fingerprint(one) == fingerprint(other(0))
+    assert one.fingerprint() == other(0).fingerprint()
     *tokens, last = Path(vocab_file).read_text(encoding="utf-8").splitlines()
     write(tmp_path / "vocab.txt", [*tokens[:-1], last, tokens[-1]])
     preprocessor = labse_tf.Preprocessor(tmp_path / "vocab.txt", model.preprocessor.seq_length)
     swapped = labse_tf.LaBSE(preprocessor, one.encoder)
     models = (model, one, swapped, other(1), other(0, activation="relu"))
-    assert len({fingerprint(m) for m in models}) == 5
+    assert len({m.fingerprint() for m in models}) == 5
     variable = one.encoder.trainable_variables[-1]
-    before = fingerprint(one)
+    before = one.fingerprint()
     variable.assign(variable + 1e-6)
-    assert fingerprint(one) != before
+    assert one.fingerprint() != before
 
 
 def test_bad_results(tmp_path):

@@ -16,7 +16,6 @@ from huggingface_hub import ModelCard
 import labse_tf
 from export import model_card
 from labse_tf.evaluation.benchmarks.tatoeba import Tatoeba, bundled
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import measure
 from labse_tf.model_card import Claims, example, write_cards
 from labse_tf.model_card.facts import read_facts
@@ -53,7 +52,7 @@ PAGES = (MODEL_PAGE, PREPROCESSOR_PAGE, "README.md")
 
 def evaluate(path, folder, tatoeba, **said):
     model = labse_tf.load(path)
-    known = {"name": str(path), "fingerprint": fingerprint(model), "precision": "float32"}
+    known = {"name": str(path), "fingerprint": model.fingerprint(), "precision": "float32"}
     found = measure(
         model.encode,
         [(Tatoeba(languages=CODES), tatoeba), (Tatoeba(languages=("rus",)), tatoeba)],
@@ -387,7 +386,7 @@ def test_an_example_that_runs(tmp_path):
 def test_an_evaluation_in_bfloat16_is_this_models(plain, tatoeba, no_examples, tmp_path):
     model = labse_tf.load(plain.model, precision="bfloat16")
     evaluation, _ = evaluate(
-        plain.model, tmp_path, tatoeba, fingerprint=fingerprint(model), precision="bfloat16"
+        plain.model, tmp_path, tatoeba, fingerprint=model.fingerprint(), precision="bfloat16"
     )
     paths = write_cards(plain.model, [evaluation], Claims(**CLAIMS), tmp_path / "card")
     with open(paths[0], encoding="utf-8") as file:

@@ -14,7 +14,6 @@ from typing import Any
 import tf_keras
 
 from labse_tf.evaluation import Tatoeba
-from labse_tf.evaluation.fingerprint import fingerprint
 from labse_tf.evaluation.results import failures, measure, write_json
 from labse_tf.inference.model import LaBSE
 from labse_tf.losses.ranking import AdditiveMarginRankingLoss
@@ -121,7 +120,7 @@ class Measuring:
             [(self._evaluation, self._tatoeba)],
             model={
                 "name": name,
-                "fingerprint": fingerprint(model),
+                "fingerprint": model.fingerprint(),
                 "seconds": seconds,
                 "start_seconds": start_seconds,
             },
