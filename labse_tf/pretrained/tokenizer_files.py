@@ -31,6 +31,7 @@ from labse_tf.tokenization.vocabulary_files import (
 )
 
 VOCABULARY, TOKENIZER, CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
 # transformers' classes that take all from tokenizer.json: before version 5, and from it on.
 _OF_TOKENIZER_JSON = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _SPECIAL = {
@@ -64,10 +65,13 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
     config = read_json(config_file) if os.path.isfile(config_file) else {}
     for key, wanted in [("tokenize_chinese_chars", True), ("do_basic_tokenize", True)]:
         require(config_file, key, config.get(key, wanted), wanted)
-    for key, wanted in _SPECIAL.items():
-        token = config.get(key)
-        token = token.get("content") if isinstance(token, dict) else token
-        require(config_file, key, wanted if token is None else token, wanted)
+    special_file = os.path.join(directory, SPECIAL_TOKENS)
+    special = read_json(special_file) if os.path.isfile(special_file) else {}
+    for file_name, content in ((config_file, config), (special_file, special)):
+        for key, wanted in _SPECIAL.items():
+            token = content.get(key)
+            token = token.get("content") if isinstance(token, dict) else token
+            require(file_name, key, wanted if token is None else token, wanted)
     for key in ("truncation_side", "padding_side"):
         require_right(config_file, key, config.get(key))
     tokens = None if tokenizer is None else checked_tokens(tokenizer_file, tokenizer)
@@ -84,6 +88,9 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
         raise FileNotFoundError(
             f"{directory!r} has no vocabulary: neither vocab.txt nor {TOKENIZER}."
         )
+    for number, added in (config.get("added_tokens_decoder") or {}).items():
+        token = tokens[int(number)] if int(number) < len(tokens) else None
+        require(config_file, f"added_tokens_decoder.{number}", added.get("content"), token)
     most = MAX_WORD_CHARACTERS if tokenizer is None else max_word_characters(tokenizer)
     return Preprocessor(
         tokens, seq_length, lower_case, tokenization=HUGGING_FACE, max_word_characters=most
@@ -99,7 +106,8 @@ def model_max_length(directory: str) -> int | None:
 def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
     """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json.
 
-    They are a BERT tokenizer's whatever the tokenization is; with Google's, a warning says so.
+    They are the files of a BERT tokenizer, whatever the tokenization is. A warning says what
+    Google's tokenization does differently.
     """
     with open(os.path.join(directory, VOCABULARY), "wb") as file:
         file.write(preprocessor.vocabulary)
@@ -110,7 +118,7 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
         warnings.warn(
             "Hugging Face's tokenizers read white space beyond ASCII and invisible characters "
             "otherwise than this model's tokenization (Google's): sentences with them will have "
-            "other embeddings there.",
+            f"other embeddings there.{_word_limit_warning(most)}",
             stacklevel=4,
         )
     # null where the vocabulary has no [MASK], or transformers would add one behind the table's end.
@@ -126,7 +134,7 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
     special = {key: token for key, token in special.items() if token is not None}
     for name, content in (
         (CONFIG, config),
-        ("special_tokens_map.json", special),
+        (SPECIAL_TOKENS, special),
         (
             TOKENIZER,
             tokenizer_json(
@@ -139,6 +147,18 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
     ):
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _word_limit_warning(max_word_bytes: int | None) -> str:
+    """Return what changes when a limit in bytes becomes one in characters, the only one there."""
+    if max_word_bytes is None:
+        return ""
+    shortest = max_word_bytes // 3 + 1
+    return (
+        f" So will sentences with words longer than {max_word_bytes} bytes, which are [UNK] here: "
+        f"there the limit is {max_word_bytes} characters, so that words of {shortest} to "
+        f"{max_word_bytes} Thai, Lao, Khmer, Burmese or Japanese letters are split into pieces."
+    )
 
 
 def _lower_case(directory: str, config: dict, tokenizer: dict | None) -> bool:

@@ -39,15 +39,6 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
         require(file_name, name, value, wanted)
     for name in ("truncation", "padding"):
         require_right(file_name, f"{name}.direction", part(name).get("direction"))
-    post = part("post_processor")
-    if post.get("type") == "TemplateProcessing":
-        single = [
-            step.get("SpecialToken", step.get("Sequence", {})).get("id")
-            for step in post.get("single", [])
-        ]
-        require(file_name, "post_processor.single", single, [START, "A", END])
-    else:
-        require(file_name, "post_processor.type", post.get("type"), "BertProcessing")
     vocabulary = model.get("vocab")
     if not isinstance(vocabulary, dict) or sorted(
         vocabulary.values(), key=lambda i: i if isinstance(i, int) else -1
@@ -56,6 +47,7 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
             f"{file_name!r}: model.vocab must give tokens the ids 0, 1, 2, ... without a gap and "
             "without a duplicate."
         )
+    _check_post_processor(file_name, part("post_processor"), vocabulary)
     for added in tokenizer.get("added_tokens") or []:
         name, number = f"the token {added['content']!r}", added["id"]
         if vocabulary.get(added["content"]) != number:
@@ -76,6 +68,30 @@ def checked_tokens(file_name: str, tokenizer: dict) -> list[str]:
             f"{bad!r}."
         )
     return tokens
+
+
+def _check_post_processor(file_name: str, post: dict, vocabulary: dict[str, int]) -> None:
+    """Raise ValueError unless it adds [CLS] and [SEP] with the ids of the vocabulary, type 0.
+
+    `tokenizers` takes the ids from here without a look at the vocabulary.
+    """
+    ids = {token: vocabulary.get(token) for token in (START, END)}
+    if post.get("type") == "TemplateProcessing":
+        steps = [
+            step.get("SpecialToken", step.get("Sequence", {})) for step in post.get("single", [])
+        ]
+        names = [step.get("id") for step in steps]
+        require(file_name, "post_processor.single", names, [START, "A", END])
+        types = [step.get("type_id", 0) for step in steps]
+        require(file_name, "the type ids of post_processor.single", types, [0, 0, 0])
+        special = post.get("special_tokens", {})
+        for token, number in ids.items():
+            key = f"post_processor.special_tokens.{token}.ids"
+            require(file_name, key, special.get(token, {}).get("ids"), [number])
+        return
+    require(file_name, "post_processor.type", post.get("type"), "BertProcessing")
+    for name, token in (("cls", START), ("sep", END)):
+        require(file_name, f"post_processor.{name}", post.get(name), [token, ids[token]])
 
 
 def max_word_characters(tokenizer: dict) -> int | None:
@@ -137,8 +153,8 @@ def require(file_name: str, key: str, value: object, wanted: object) -> None:
     """Raises a ValueError unless a setting of a file has the one value that is supported."""
     if value != wanted:
         raise ValueError(
-            f"{file_name!r}: `{key}` is {value!r}, but only {wanted!r} is supported: the word "
-            "pieces would differ."
+            f"{file_name!r}: `{key}` is {value!r}, but only {wanted!r} is supported: the token ids "
+            "would differ."
         )
 
 

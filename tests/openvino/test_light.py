@@ -131,7 +131,9 @@ def test_what_is_not_whole(release, tmp_path):
 
 
 def test_int8_is_openvinos_alone(model, release):
-    with pytest.raises(ValueError, match=r"`precision` \(='int8'\) must be .*Add backend=\"openvino\""):
+    with pytest.raises(
+        ValueError, match=r"`precision` \(='int8'\) must be .*Add backend=\"openvino\""
+    ):
         labse_tf.load(release, precision="int8")
     with pytest.raises(ValueError, match=r"`precision` \(='int8'\)"):
         model.encode(["a"], precision="int8")

@@ -264,6 +264,69 @@ def tokenizer(vocab_file, **changes):
     }
 
 
+def template(start, end, type_id=0):
+    """A post_processor with the ids that it gives [CLS] and [SEP]."""
+    ids = {"[CLS]": start, "[SEP]": end}
+    return {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": type_id}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+        ],
+        "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for t, i in ids.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("special_tokens_map.json", {"cls_token": "<s>"}, r"map.json': `cls_token` is '<s>'"),
+        (
+            "tokenizer_config.json",
+            {"do_lower_case": False, "added_tokens_decoder": {"2": {"content": "[CLS]"}}},
+            r"`added_tokens_decoder.2` is '\[CLS\]'",
+        ),
+        (
+            "tokenizer_config.json",
+            {"do_lower_case": False, "added_tokens_decoder": {"9999": {"content": "[X]"}}},
+            r"`added_tokens_decoder.9999` is '\[X\]', but only None",
+        ),
+    ],
+)
+def test_special_tokens_of_other_files_are_those_of_the_vocabulary(
+    bert_model, file, content, message
+):
+    folder, _ = bert_model
+    right = {"4": {"content": "[CLS]", "special": True}, "1": {"content": "[SEP]"}}
+    write_json(
+        folder / "tokenizer_config.json", {"do_lower_case": False, "added_tokens_decoder": right}
+    )
+    write_json(folder / "special_tokens_map.json", {"cls_token": {"content": "[CLS]"}})
+    hugging_face.read(folder)
+    write_json(folder / file, content)
+    with pytest.raises(ValueError, match=message):
+        hugging_face.read(folder)
+
+
+def test_a_limit_in_bytes_becomes_one_in_characters_with_a_warning(vocab_file, tmp_path):
+    """34 letters of 3 bytes are [UNK] to Google's limit of 100 bytes, and pieces there."""
+    vocab = [*Preprocessor(vocab_file).tokens, "ก", "##ก"]
+    word = "ก" * 34
+    given = Preprocessor(vocab, 17, max_word_bytes=100)
+    _, encoder = make(vocab, len(vocab), num_layers=0)
+    with pytest.warns(UserWarning, match="longer than 100 bytes.* words of 34 to 100 Thai"):
+        hugging_face.write(tmp_path / "limited", given, encoder)
+    theirs = Tokenizer.from_file(str(tmp_path / "limited" / "tokenizer.json"))
+    assert given.word_pieces(tf.constant([word])).to_list() == [[given.unknown_id]]
+    assert len(theirs.encode(word, add_special_tokens=False).ids) == 34
+    assert len(theirs.encode("ก" * 33, add_special_tokens=False).ids) == 33
+    assert given.word_pieces(tf.constant(["ก" * 33])).row_lengths().numpy() == [33]
+    with pytest.warns(UserWarning) as caught:
+        hugging_face.write(tmp_path / "unlimited", Preprocessor(vocab, 17), encoder)
+    assert not any("bytes" in str(warning.message) for warning in caught)
+
+
 def test_vocabulary_of_tokenizer_json(bert_model, vocab_file, tmp_path):
     folder, _ = bert_model
     (folder / "vocab.txt").unlink()
@@ -558,6 +621,29 @@ def test_other_vocabularies_are_refused(bert_model, vocab_file, vocab_size):
             },
             r"post_processor.single` is \['A'\]",
         ),
+        (
+            {
+                "post_processor": {
+                    "type": "BertProcessing",
+                    "sep": ["[SEP]", 1],
+                    "cls": ["[CLS]", 5],
+                }
+            },
+            r"post_processor.cls` is \['\[CLS\]', 5\], but only \['\[CLS\]', 4\]",
+        ),
+        (
+            {
+                "post_processor": {
+                    "type": "BertProcessing",
+                    "sep": ["[SEP]", 0],
+                    "cls": ["[CLS]", 4],
+                }
+            },
+            "post_processor.sep",
+        ),
+        ({"post_processor": template(4, 2)}, r"special_tokens.\[SEP\].ids` is \[2\], but only \[1"),
+        ({"post_processor": template(3, 1)}, r"special_tokens.\[CLS\].ids` is \[3\], but only \[4"),
+        ({"post_processor": template(4, 1, type_id=1)}, r"type ids of .* is \[0, 1, 0\]"),
     ):
         write_json(folder / "tokenizer.json", tokenizer(vocab_file, **changes))
         with pytest.raises(ValueError, match=message):
