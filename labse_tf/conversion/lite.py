@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from labse_tf.encoder.encoder import INPUTS, Encoder
 from labse_tf.encoder.precision import stored_as
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
@@ -78,7 +79,7 @@ def write_lite(
     if os.path.lexists(destination):
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
     if importlib.util.find_spec("ai_edge_litert") is None:
-        raise ImportError('LiteRT is not installed: pip install "labse_tf[lite]"')
+        raise ImportError(f"LiteRT is not installed: {install_hint('lite')}")
     model = load(source)
     if seq_length is not None:
         options = {**model.preprocessor.options, "seq_length": seq_length}

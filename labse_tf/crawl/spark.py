@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labse_tf.crawl.engine import set_threads
+from labse_tf.extras import install_hint
 from labse_tf.progress_bars import ProgressBar, progress_bar
 
 _LOCAL_CLUSTER = re.compile(r"local-cluster\[\s*\d+\s*,\s*(\d+)\s*,\s*\d+\s*\]")
@@ -60,7 +61,7 @@ class SparkEngine:
             from pyspark.sql import SparkSession
         except ImportError as error:
             raise ImportError(
-                "The engine spark needs pyspark: pip install 'labse_tf[spark]'."
+                f"The engine spark needs pyspark: {install_hint('spark')}."
             ) from error
         check_java()
         if match := _STANDALONE.fullmatch(master or ""):

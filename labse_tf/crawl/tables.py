@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_file
 
 ROWS_OF_A_GROUP = 16_384
@@ -23,7 +24,7 @@ def check_installed() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "The shards of a crawl need pyarrow: pip install 'labse_tf[crawl]'."
+            f"The shards of a crawl need pyarrow: {install_hint('crawl')}."
         ) from error
 
 

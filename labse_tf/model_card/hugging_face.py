@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from labse_tf.evaluation.metrics import is_threshold
 from labse_tf.evaluation.report.tables import sections as sections_of
+from labse_tf.extras import install_hint
 from labse_tf.model_card.claims import TF_HUB, Claims
 from labse_tf.model_card.example import labse_tf_example
 from labse_tf.model_card.facts import Facts
@@ -51,8 +52,8 @@ def metadata(claims: Claims, evaluations: Sequence[dict]) -> str:
         from huggingface_hub import ModelCardData
     except ImportError as error:
         raise ImportError(
-            "The card for Hugging Face needs huggingface_hub: pip install "
-            "'labse_tf[hugging-face]'. The others do not: --pages tf-hub kaggle"
+            f"The card for Hugging Face needs huggingface_hub: {install_hint('hugging-face')}. "
+            "The others do not: --pages tf-hub kaggle"
         ) from error
     data = ModelCardData(
         language=list(claims.languages),
@@ -86,7 +87,7 @@ def card(
     sections = {
         "Overview": f"{overview(facts, claims)}\n\nAs a SavedModel of TensorFlow it is "
         f"[{claims.handle}]({TF_HUB}{claims.handle}).",
-        "Example use": f"`pip install 'labse_tf[hugging-face]'`, then\n\n{example}\n\n"
+        "Example use": f"{install_hint('hugging-face')}, then\n\n{example}\n\n"
         "The files are those of sentence-transformers as well, which gives the same embeddings: "
         f'`SentenceTransformer("{claims.repository}").encode(sentences)`.',
         "Metrics": metrics(shown),

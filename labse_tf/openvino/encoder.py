@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from labse_tf.encoder.config import EncoderConfig
+from labse_tf.extras import install_hint
 from labse_tf.openvino.constants import Constants
 from labse_tf.openvino.graph import EncoderGraph, group_size
 from labse_tf.openvino.kernels import CalibratedKernels, EightBitKernels, FloatKernels
@@ -22,7 +23,7 @@ PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 def check_installed() -> None:
     """Raises an ImportError that names the extra, if OpenVINO is not installed."""
     if importlib.util.find_spec("openvino") is None:
-        raise ImportError('backend="openvino" needs OpenVINO: pip install "labse_tf[openvino]"')
+        raise ImportError(f'backend="openvino" needs OpenVINO: {install_hint("openvino")}')
 
 
 class OpenVINO:

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from labse_tf.extras import install_hint
 from labse_tf.preparation.filters import Filter, Pair
 from labse_tf.tokenization.scripts import canonical_code
 
@@ -135,6 +136,6 @@ def _identifier():
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
         raise ImportError(
-            "To identify languages needs py3langid: pip install 'labse_tf[preparation]'."
+            f"To identify languages needs py3langid: {install_hint('preparation')}."
         ) from error
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

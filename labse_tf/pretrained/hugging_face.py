@@ -14,6 +14,7 @@ import os
 
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.encoder import Encoder
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained import bert_files
 from labse_tf.pretrained.safetensors_files import FILE, StoredTensor, write_tensors
@@ -45,7 +46,7 @@ def download(repo_id: str) -> str:
     except ImportError as error:
         raise ImportError(
             f"{repo_id!r} is no directory here; fetching it from Hugging Face needs "
-            "huggingface_hub: pip install 'labse_tf[hugging-face]'"
+            f"huggingface_hub: {install_hint('hugging-face')}"
         ) from error
     try:
         return snapshot_download(repo_id, allow_patterns=["*.json", "*.safetensors", "*.txt"])

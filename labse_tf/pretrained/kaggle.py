@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from labse_tf.extras import install_hint
+
 _HANDLE = re.compile(
     r"(?:https?://(?:www\.)?kaggle\.com/models/)?"
     r"(?P<owner>[\w-]+)/(?P<model>[\w-]+)/(?:frameworks/)?"
@@ -35,7 +37,7 @@ def download(handle: str) -> str:
         import kagglehub
     except ImportError as error:
         raise ImportError(
-            f"Fetching {handle!r} from Kaggle needs kagglehub: pip install 'labse_tf[kaggle]'"
+            f"Fetching {handle!r} from Kaggle needs kagglehub: {install_hint('kaggle')}"
         ) from error
     try:
         return kagglehub.model_download(handle)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import unfilled_variables
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
 from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
@@ -205,7 +206,7 @@ def _bert_encoder(encoder: Encoder):
         from official.nlp.modeling.networks import BertEncoder
     except ImportError as error:
         raise ImportError(
-            "Writing for the Model Garden needs it: pip install 'labse_tf[training]'."
+            f"Writing for the Model Garden needs it: {install_hint('training')}."
         ) from error
     config = encoder.config
     with unfilled_variables():

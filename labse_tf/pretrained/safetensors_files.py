@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from labse_tf.encoder.weights import chunks_of
+from labse_tf.extras import install_hint
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -140,7 +141,7 @@ def _library():
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ImportError(
-            "Reading a Hugging Face model needs safetensors: pip install 'labse_tf[hugging-face]'"
+            f"Reading a Hugging Face model needs safetensors: {install_hint('hugging-face')}"
         ) from error
     return safe_open, SafetensorError
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from labse_tf.extras import install_hint
 from labse_tf.serving.transports import (
     FIRST_DELAY,
     INPUT,
@@ -51,7 +52,7 @@ class Grpc:
             )
         except ImportError as error:
             raise ImportError(
-                "gRPC needs tensorflow-serving-api: pip install 'labse_tf[serving]'; "
+                f"gRPC needs tensorflow-serving-api: {install_hint('serving')}; "
                 "or use REST: http://HOST:PORT."
             ) from error
         from tensorflow import make_ndarray, make_tensor_proto

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from labse_tf.extras import install_hint
 from labse_tf.serving.transports import INPUT, OUTPUT, SIGNATURE, Failure, Version
 
 # Statuses of TensorFlow Serving's REST API, and those of a proxy in front of it.
@@ -46,7 +47,7 @@ class Rest:
             import requests
             import urllib3
         except ImportError as error:
-            raise ImportError("REST needs requests: pip install 'labse_tf[serving]'.") from error
+            raise ImportError(f"REST needs requests: {install_hint('serving')}.") from error
         self._requests, self._errors = requests, urllib3.exceptions
         self._timeout = timeout
         self._url = f"{address.rstrip('/')}/v1/models/{quote(model, safe='')}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labse_tf.extras import install_hint
+
 MARK = "written by labse_tf, and anew with each version; delete this line to keep your own changes"
 # The first that has the TF Text of this package's TensorFlow. Any from 2.12 has the operations.
 IMAGE = "tensorflow/serving:2.20.0"
@@ -95,7 +97,7 @@ curl http://localhost:{REST_PORT}/v1/models/{models[0]}:predict \\
 
 The answer is `{{"outputs": [[...], [...]]}}`: an embedding a sentence, of length 1.
 
-Both by `labse client` (`pip install 'labse_tf[serving]'`):
+Both by `labse client` ({install_hint("serving")}):
 
 ```
 labse client localhost:{GRPC_PORT} --model {models[0]} Hello Hallo

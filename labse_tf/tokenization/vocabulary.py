@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_file
 from labse_tf.files.reservoir import DistinctReservoir, Reservoir
 from labse_tf.tokenization.choices import GOOGLE, TOKENIZATIONS
@@ -82,7 +83,7 @@ def learn_vocabulary(
         import tokenizers  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Learning a vocabulary needs `tokenizers`: pip install 'labse_tf[vocabulary]'."
+            f"Learning a vocabulary needs `tokenizers`: {install_hint('vocabulary')}."
         ) from error
     if not 0 <= exponent:
         raise ValueError(f"`exponent` (={exponent}) must be at least 0.")

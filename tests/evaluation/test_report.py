@@ -208,7 +208,7 @@ def test_nothing_is_overwritten_or_half_written(tmp_path, monkeypatch):
     assert (tmp_path / "report.md").read_text() == "kept"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(ImportError, match=r"pip install 'labse_tf\[evaluation\]'"):
+        with pytest.raises(ImportError, match=r"pip install '.\[evaluation\]'"):
             write_report(paths, tmp_path / "report", overwrite=True)
     write_report(paths, tmp_path / "report", overwrite=True)
     assert (tmp_path / "report.md").read_text().startswith("# Evaluation of model one")

@@ -187,7 +187,7 @@ def test_what_cannot_be_converted(written, release, vocab_file, vocab_size, tmp_
         write_lite(release, tmp_path / "lite", sentences=["Tom"])
     monkeypatch.undo()
     monkeypatch.setattr(conversion.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"labse_tf\[lite\]"):
+    with pytest.raises(ImportError, match=r"pip install '.\[lite\]'"):
         write_lite(release, tmp_path / "lite", sentences=["Tom"])
     monkeypatch.undo()
     # Another model's file.

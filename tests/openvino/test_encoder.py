@@ -81,5 +81,5 @@ def test_from_many_threads(vocab_file, vocab_size):
 
 def test_not_installed(monkeypatch, tmp_path):
     monkeypatch.setattr(openvino.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'pip install "labse_tf\[openvino\]"'):
+    with pytest.raises(ImportError, match=r"pip install '.\[openvino\]'"):
         labse_tf.load(tmp_path, backend="openvino")

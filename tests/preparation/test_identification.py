@@ -137,7 +137,7 @@ def test_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     identification._identifier.cache_clear()
     path = write(tmp_path / "fra-eng.tsv", read("fra", 3))
-    with pytest.raises(ImportError, match=r"labse_tf\[preparation\]"):
+    with pytest.raises(ImportError, match=r"pip install '.\[preparation\]'"):
         prepare_pairs([path], tmp_path / "out", PreparationOptions(language_filter="identified"))
     assert [path.name for path in tmp_path.iterdir()] == ["fra-eng.tsv"]
     prepare_pairs([path], tmp_path / "out")  # by script needs none

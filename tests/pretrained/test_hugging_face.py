@@ -752,14 +752,14 @@ def test_download_without_a_network(tmp_path, monkeypatch):
             hugging_face.download("someone/labse")
         assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ImportError, match=r"pip install 'labse_tf\[hugging-face\]'"):
+    with pytest.raises(ImportError, match=r"pip install '.\[hugging-face\]'"):
         hugging_face.download("someone/labse")
 
 
 def test_without_the_library(bert_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     assert hugging_face.is_hugging_face(bert_model[0])
-    with pytest.raises(ImportError, match=r"pip install 'labse_tf\[hugging-face\]'"):
+    with pytest.raises(ImportError, match=r"pip install '.\[hugging-face\]'"):
         hugging_face.read(bert_model[0])
 
 

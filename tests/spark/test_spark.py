@@ -16,7 +16,7 @@ import pytest
 
 from tests.crawl.corpus import write_corpus
 
-pytest.importorskip("pyspark", reason="needs pyspark: pip install 'labse_tf[spark]'")
+pytest.importorskip("pyspark", reason="needs pyspark: pip install '.[spark]'")
 if not shutil.which("java"):
     pytest.skip("needs Java: apt-get install default-jre-headless", allow_module_level=True)
 

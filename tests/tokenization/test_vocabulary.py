@@ -219,5 +219,5 @@ def test_errors(languages, tmp_path, monkeypatch):
         write_vocabulary(RESERVED, tmp_path / "vocab.txt")
     assert (tmp_path / "vocab.txt").read_text() == "mine"
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(ImportError, match=r"labse_tf\[vocabulary\]"):
+    with pytest.raises(ImportError, match=r"pip install '.\[vocabulary\]'"):
         learn_vocabulary(languages, 800)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labse_tf.evaluation.report.colours import CURVES
+from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_directory
 
 _SECONDS = ("seconds", "start_seconds")
@@ -19,7 +20,7 @@ def check_plotting() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise ImportError("A plot needs matplotlib: pip install 'labse_tf[evaluation]'") from error
+        raise ImportError(f"A plot needs matplotlib: {install_hint('evaluation')}") from error
 
 
 def write_report(results: Mapping[str, Any], folder: str) -> str:

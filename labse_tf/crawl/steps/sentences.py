@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Mapping, Sequence
 
+from labse_tf.extras import install_hint
 from labse_tf.preparation.filters import cleaned
 from labse_tf.preparation.identification import known_labels, likeliest_label, odds_against
 
@@ -150,7 +151,7 @@ def _segment():
         from sentencex import segment
     except ImportError as error:
         raise ImportError(
-            "To split sentences needs sentencex: pip install 'labse_tf[crawl]'; or give "
+            f"To split sentences needs sentencex: {install_hint('crawl')}; or give "
             "--no-split, where a line is a sentence."
         ) from error
     return segment

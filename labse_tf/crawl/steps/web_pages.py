@@ -6,6 +6,7 @@ import io
 import logging
 
 from labse_tf.crawl.steps.warc import WarcRecord
+from labse_tf.extras import install_hint
 
 _log = logging.getLogger(__name__)
 _HTML = ("text/html", "application/xhtml+xml")
@@ -28,7 +29,7 @@ def text_of(record: WarcRecord) -> tuple[str, str | None]:
         from fastwarc.warc import ArchiveIterator
     except ImportError as error:
         raise ImportError(
-            "WARC files need fastwarc and resiliparse: pip install 'labse_tf[crawl]'."
+            f"WARC files need fastwarc and resiliparse: {install_hint('crawl')}."
         ) from error
     if record.kind == "response" and not record.whole.startswith(b"HTTP/", record.start):
         return "", "no HTTP response"

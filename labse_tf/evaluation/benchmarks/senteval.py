@@ -14,6 +14,7 @@ from labse_tf.evaluation.benchmarks.files import check_directory
 from labse_tf.evaluation.benchmarks.senteval_files import LAYOUT, Examples, read_task
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
+from labse_tf.extras import install_hint
 
 TASKS = ("MR", "CR", "SUBJ", "MPQA", "TREC", "SST-2", "MRPC")
 
@@ -73,7 +74,7 @@ class SentEval:
         if self.folds < 2:
             raise ValueError(f"`folds` (={self.folds}) must be at least 2.")
         if importlib.util.find_spec("sklearn") is None:
-            raise ImportError("senteval needs scikit-learn: pip install 'labse_tf[evaluation]'")
+            raise ImportError(f"senteval needs scikit-learn: {install_hint('evaluation')}")
         return check_directory(data_dir, self.name, LAYOUT)
 
     def _measure(self, classification, splits: dict, task: str) -> dict[str, float]:

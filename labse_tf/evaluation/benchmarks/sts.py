@@ -15,6 +15,7 @@ from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, read_sentences_of
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
+from labse_tf.extras import install_hint
 
 HIGHEST = 5.0
 _LAYOUT = (
@@ -88,7 +89,7 @@ class STS:
     def check(self, data_dir: str | os.PathLike | None) -> dict[str, str]:
         """The files by language; raises what is wrong with them or the options."""
         if importlib.util.find_spec("scipy") is None:
-            raise ImportError("sts needs scipy: pip install 'labse_tf[evaluation]'")
+            raise ImportError(f"sts needs scipy: {install_hint('evaluation')}")
         directory = check_directory(data_dir, self.name, _LAYOUT)
         pattern = re.compile(rf"(?P<code>[A-Za-z_-]+)-{re.escape(self.split)}\.tsv(\.gz)?")
         found = {

@@ -18,6 +18,7 @@ from labse_tf.evaluation.report.parts import (
     title_of,
 )
 from labse_tf.evaluation.report.tables import script_numbers
+from labse_tf.extras import install_hint
 
 # Inches.
 _WIDTH, _MARGIN, _LINE, _TITLE = 13.0, 0.4, 0.2, 0.5
@@ -41,7 +42,7 @@ def render_png(results: Sequence[dict], sections: Sequence[Section]) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "A report's picture needs matplotlib: pip install 'labse_tf[evaluation]'"
+            f"A report's picture needs matplotlib: {install_hint('evaluation')}"
         ) from error
     scripts = script_numbers(sections)
     many = len(results) > 1
