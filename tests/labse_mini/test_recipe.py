@@ -51,6 +51,18 @@ def test_what_the_stages_leave(workdir):
         assert written["means"] == pytest.approx(means(measure(model, str(workdir / "data"))))
 
 
+def test_reserved_dimensions_alone_are_constant(workdir, corpora):
+    """The scale is not trained, though all other weights are."""
+    table = labse_tf.load(workdir / "table")
+    scale = table.encoder.embeddings.layer_norm.scale.numpy()
+    np.testing.assert_array_equal(scale, [0.0] + [1.0] * 15)
+    recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
+    recipe._check_dimensions(table)
+    table.encoder.embeddings.layer_norm.scale.assign([0.0] * 3 + [1.0] * 13)
+    with pytest.raises(ValueError, match=r"Dimensions \[0, 1, 2\] .* constant.*nothing is rele"):
+        recipe._check_dimensions(table)
+
+
 def test_the_measure_by_hand(workdir):
     model = labse_tf.load(workdir / "table")
     rows = {}

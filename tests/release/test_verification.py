@@ -4,12 +4,14 @@ import functools
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 import labse_tf
 from export.verify import main
 from labse_tf.release.saved_model import write_split
-from labse_tf.release.verification import run_checks, table, verify
+from labse_tf.release.verification import constant_dimensions, run_checks, table, verify
+from labse_tf.release.verification.checks import CHECKS, CheckFailed, Inspection
 from labse_tf.release.warmup import WARMUP_FILE
 from tests.fresh import fresh
 from tests.models import make_model
@@ -56,7 +58,7 @@ def test_a_release_passes(release, tmp_path, inspect, monkeypatch):
     process = run(main, release, "--against", moved)
     assert process.returncode == 0, process.stdout + process.stderr[-2000:]
     *lines, last = process.stdout.splitlines()
-    assert last == f"{len(lines)} of {len(lines)} checks passed" and len(lines) == 15
+    assert last == f"{len(lines)} of {len(lines)} checks passed" and len(lines) == 16
     assert all(line.startswith("yes  ") for line in lines)
     assert "both traces; dropout 0.1" in process.stdout
     assert next(processes, None) is None
@@ -75,6 +77,23 @@ def test_parts_that_are_missing_or_wrong(broken, other, vocab_size, inspect):
     assert found["warm-up requests"].startswith("warm-up: NotFoundError")
     assert "differs by" in found[f"equal to {other}"]
     assert "NO   warm-up requests" in table(results)
+
+
+@pytest.mark.parametrize(("constant", "passed"), [(0, True), (3, True), (4, False)])
+def test_dimensions_that_are_constant(constant, passed):
+    """Of 16, 3 are below a fifth, and 4 above."""
+    rows = np.random.default_rng(0).normal(size=[8, 16]).astype(np.float32)
+    rows[:, :constant] = 1e-9 * rows[:, :constant] + 0.1
+    rows[:, constant:] /= np.linalg.norm(rows[:, constant:], axis=1, keepdims=True)
+    assert list(constant_dimensions(rows)) == list(range(constant))
+    model = Inspection({"root": "float32 [8, 16]"}, {"root": rows})
+    check = dict(CHECKS)["dimensions that vary"]
+    if not passed:
+        with pytest.raises(CheckFailed, match="4 of 16 dimensions are constant, more than 20%"):
+            check(model)
+    else:
+        found = f"warning: {constant} of 16 dimensions are constant" if constant else "all 16 vary"
+        assert check(model) == found
 
 
 @pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])

@@ -84,6 +84,9 @@ class Settings:
     Attributes:
         seq_length: longest sentence in tokens.
         hidden_size: width.
+        reserved_dimensions: Number of first dimensions whose scale in the layer normalization is
+            fixed at 0, and at 1 in all others. They are constant in the embeddings; what a token
+            has in them takes weight from it, see README.md.
         table: how the word embeddings are trained, without a layer on them.
         num_layers: how many are then grown; 0, since one gave nothing for its time: see README.md.
         layers: how they are trained with the table.
@@ -93,6 +96,7 @@ class Settings:
     vocabulary: VocabularySettings = VocabularySettings()
     seq_length: int = 64
     hidden_size: int = 256
+    reserved_dimensions: int = 1
     table: FineTuningConfig = _TABLE
     num_layers: int = 0
     layers: FineTuningConfig = _LAYERS

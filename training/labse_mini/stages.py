@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tf_keras
 
 import labse_tf
@@ -15,13 +17,17 @@ from labse_tf.commands.main import main as labse
 from labse_tf.data.pair_files import read_columns
 from labse_tf.evaluation.benchmarks.tatoeba import LANGUAGES
 from labse_tf.files.atomic import atomic_file
+from labse_tf.files.lines import read_lines
 from labse_tf.models import NAME
+from labse_tf.release.verification import constant_dimensions
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 from labse_tf.training.config import FineTuningConfig
 from training.labse_mini.data import KINDS, prepare
 from training.labse_mini.development import means, measure
 from training.labse_mini.settings import Settings
 from training.labse_mini.sources import SHIPPED
+
+_SENTENCES_TO_CHECK = 2000
 
 
 class Recipe:
@@ -96,6 +102,12 @@ class Recipe:
         )
         tf_keras.utils.set_random_seed(self._settings.table.seed)
         model = labse_tf.LaBSE(preprocessor, labse_tf.Encoder(config))
+        # A trained scale falls to 0 in one dimension after another, from which it cannot return.
+        norm = model.encoder.embeddings.layer_norm
+        scale = np.ones(self._settings.hidden_size, np.float32)
+        scale[: self._settings.reserved_dimensions] = 0
+        norm.scale.assign(scale)
+        norm.trainable = False
         self._train(model, self._settings.table, "table")
 
     def _layers(self) -> None:
@@ -119,7 +131,22 @@ class Recipe:
 
     def _release(self) -> None:
         trained = "layers" if self._settings.num_layers else "table"
-        labse_tf.load(self._output(trained)).save(self._output("release"), weights_dtype="int8")
+        model = labse_tf.load(self._output(trained))
+        self._check_dimensions(model)
+        model.save(self._output("release"), weights_dtype="int8")
+
+    def _check_dimensions(self, model: labse_tf.LaBSE) -> None:
+        """Raise ValueError if more dimensions than the reserved ones are constant."""
+        path = os.path.join(self._output("data"), "development.txt")
+        sentences = list(itertools.islice(read_lines(path), _SENTENCES_TO_CHECK))
+        constant = constant_dimensions(model.encode(sentences, show_progress=False))
+        print(f"{len(constant)} of {model.dim} dimensions are constant")
+        if len(constant) > self._settings.reserved_dimensions:
+            raise ValueError(
+                f"Dimensions {constant.tolist()} of the embeddings are constant, more than "
+                f"`reserved_dimensions` (={self._settings.reserved_dimensions}): nothing is "
+                "released. Lower the learning rate, or fix the scale of the layer normalization."
+            )
 
     def _evaluation(self) -> None:
         """On all of eval/, once: settings are chosen on the development pairs."""

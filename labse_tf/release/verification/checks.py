@@ -28,6 +28,9 @@ SERVED = {
     "RegexSplitWithOffsets",
     "WordpieceTokenizeWithOffsets",
 }
+# Largest share of the dimensions that may be constant; up to it, the check passes with a warning.
+MAX_CONSTANT_SHARE = 0.2
+_LEAST_RANGE = 1e-3  # Of a dimension that varies, in units of 1 / sqrt(dim).
 # The most that two computations of one embedding may differ by.
 TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 2e-2
 
@@ -103,6 +106,29 @@ def _embeds(model: Inspection) -> str:
     require(bool((np.abs(lengths - 1) < 1e-4).all()), f"rows of length {lengths.round(4)}")
     require(float(np.ptp(rows, axis=0).max()) > 1e-3, "all sentences have the same embedding")
     return f"float32 [batch, {rows.shape[1]}]"
+
+
+def constant_dimensions(embeddings: np.ndarray) -> np.ndarray:
+    """Return the indices of the dimensions that are the same for all sentences.
+
+    Such dimensions carry no information: a layer normalization's scale has decayed to 0, for
+    example.
+
+    Args:
+        embeddings: Unit rows of different sentences, [sentences, dim].
+    """
+    least = _LEAST_RANGE / embeddings.shape[1] ** 0.5
+    return np.flatnonzero(np.ptp(np.asarray(embeddings, np.float32), axis=0) < least)
+
+
+def _dimensions(model: Inspection) -> str:
+    rows = _array(model, "root")
+    dim, constant = rows.shape[1], len(constant_dimensions(rows))
+    if not constant:
+        return f"all {dim} vary"
+    found = f"{constant} of {dim} dimensions are constant"
+    require(constant <= MAX_CONSTANT_SHARE * dim, f"{found}, more than {MAX_CONSTANT_SHARE:.0%}")
+    return f"warning: {found}"
 
 
 def _empty(model: Inspection) -> str:
@@ -230,6 +256,7 @@ def same_embeddings(model: Inspection, other: Inspection) -> str:
 
 CHECKS: tuple[tuple[str, Callable[[Inspection], str]], ...] = (
     ("strings to unit rows", _embeds),
+    ("dimensions that vary", _dimensions),
     ("an empty batch", _empty),
     ("training False and True", _training),
     ("weights to train", _weights),
