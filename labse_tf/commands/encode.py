@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from labse_tf.commands.flags import add_embedding_flags, add_model_flag
+from labse_tf.commands.flags import add_embedding_flags, add_model_flag, encode_options
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output, rows_kept
 from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
 from labse_tf.files.sentences import read_column, read_field
@@ -74,7 +74,7 @@ def _encode(flags: argparse.Namespace) -> None:
     from labse_tf.progress_bars import is_watched
 
     model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
-    options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
+    options = encode_options(flags)
     total = None
     if is_watched(sys.stderr) and all(map(os.path.isfile, flags.files)):  # a pipe is read once
         total = sum(map(count_lines, flags.files))

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 
-from labse_tf.commands.flags import MODEL_HELP, add_embedding_flags
+from labse_tf.commands.flags import MODEL_HELP, add_embedding_flags, encode_options
 from labse_tf.models import NAME
 
 REPORT = "evaluate report"
@@ -49,10 +49,13 @@ def add_evaluate(commands) -> None:
     add_embedding_flags(parser)
     parser.set_defaults(run=_evaluate)
 
-    report = commands.add_parser(REPORT, help="a page, a table and a picture of results")
+    report = commands.add_parser(REPORT, help="a page, a text and a picture of results")
     report.add_argument("results", nargs="+", metavar="JSON", help="what labse evaluate wrote")
     report.add_argument(
-        "--output", required=True, metavar="NAME", help="writes NAME.html, NAME.md and NAME.png"
+        "--output",
+        required=True,
+        metavar="NAME",
+        help="name of NAME.html, NAME.md and, if matplotlib is installed, NAME.png",
     )
     report.add_argument("--overwrite", action="store_true", help="replace what is there")
     report.set_defaults(run=_report)
@@ -82,7 +85,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
     import labse_tf
 
     model = labse_tf.load(source, precision=flags.precision, backend=flags.backend)
-    options = {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
+    options = encode_options(flags)
     cut: list[str] = []
 
     def encode(sentences: list[str]):

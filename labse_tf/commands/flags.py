@@ -92,6 +92,11 @@ def add_embedding_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def encode_options(flags: argparse.Namespace) -> dict[str, int]:
+    """Return the options of `encode` that were given, by their names."""
+    return {} if flags.batch_tokens is None else {"batch_tokens": flags.batch_tokens}
+
+
 def add_dtype_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of a release's dtypes; `given_dtypes` reads them."""
     parser.add_argument(

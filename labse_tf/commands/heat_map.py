@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from html import escape
@@ -9,7 +10,10 @@ from html import escape
 import numpy as np
 
 LARGEST = 100  # sentences a side: more cannot be read
-_CELL, _MARGIN, _LETTER, _WIDEST = 34, 10, 7.5, 60  # pixels; _WIDEST in columns of a terminal
+_CELL, _MARGIN, _LETTER = 34, 10, 7.5  # pixels
+_WIDEST, _TOOLTIP = 60, 400  # of a sentence beside the cells and in a tooltip, in terminal columns
+# Characters that XML 1.0 does not allow, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> str:
@@ -17,8 +21,9 @@ def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
 
     Args:
         cosines: [rows, columns]; the colours go from 0, or the least if that is less, to 1.
-        rows: the sentences beside the rows; long ones are cut.
-        columns: those above the columns.
+        rows: The sentences beside the rows. Long sentences are truncated, and characters that XML
+            does not allow are replaced by U+FFFD.
+        columns: The sentences above the columns.
 
     Raises:
         ValueError: a side has more than 100 sentences, or none.
@@ -31,9 +36,9 @@ def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
     # Not above: what is beside it there imports TensorFlow, which takes seconds.
     from labse_tf.evaluation.report.colours import SEQUENTIAL, luminance, mix
 
-    left, top = (
-        _MARGIN + _LETTER * min(max(map(_columns, texts)), _WIDEST) for texts in (rows, columns)
-    )
+    labels = [[_truncated(text, _WIDEST) for text in side] for side in (rows, columns)]
+    tooltips = [[escape(_truncated(text, _TOOLTIP)) for text in side] for side in (rows, columns)]
+    left, top = (_MARGIN + _LETTER * max(map(_columns, side)) for side in labels)
     low = min(0.0, float(cosines.min()))
     cells, texts = [], []
     for y, row in enumerate(cosines):
@@ -43,22 +48,22 @@ def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
             corner = left + x * _CELL, top + y * _CELL
             cells.append(
                 f'<rect x="{corner[0]:g}" y="{corner[1]:g}" width="{_CELL}" height="{_CELL}" '
-                f'fill="{colour}"><title>{cosine:.4f}: {escape(rows[y])} / {escape(columns[x])}'
+                f'fill="{colour}"><title>{cosine:.4f}: {tooltips[0][y]} / {tooltips[1][x]}'
                 "</title></rect>"
             )
             texts.append(
                 f'<text x="{corner[0] + _CELL / 2:g}" y="{corner[1] + _CELL / 2:g}" dy=".35em" '
                 f'fill="{ink}" text-anchor="middle" font-size="10">{_signed(cosine)}</text>'
             )
-    for y, sentence in enumerate(rows):
+    for y, sentence in enumerate(labels[0]):
         texts.append(
             f'<text x="{left - 6:g}" y="{top + (y + 0.5) * _CELL:g}" dy=".35em" '
-            f'text-anchor="end">{escape(_cut(sentence))}</text>'
+            f'text-anchor="end">{escape(sentence)}</text>'
         )
-    for x, sentence in enumerate(columns):
+    for x, sentence in enumerate(labels[1]):
         texts.append(
             f'<text transform="translate({left + (x + 0.5) * _CELL:g},{top - 6:g})rotate(-90)" '
-            f'dy=".35em">{escape(_cut(sentence))}</text>'
+            f'dy=".35em">{escape(sentence)}</text>'
         )
     width, height = (
         side + _CELL * count + _MARGIN for side, count in ((left, len(columns)), (top, len(rows)))
@@ -71,20 +76,27 @@ def heat_map(cosines: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
 
 
 def _columns(text: str) -> int:
-    """How wide it is; East Asian characters are twice as wide as others."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
+    """Return the width of a text; East Asian characters are twice as wide as others."""
+    return sum(map(_width, text))
 
 
-def _cut(text: str) -> str:
-    """As much of it as has room, and … if that is not all."""
-    if _columns(text) <= _WIDEST:
-        return text
-    while _columns(text) > _WIDEST - 1:
-        text = text[:-1]
-    return text + "…"
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 1 + (unicodedata.east_asian_width(character) in "WF")
+
+
+def _truncated(text: str, widest: int) -> str:
+    """Return a text for XML, of at most so many columns; … stands for what is left out."""
+    used = end = 0
+    for i, character in enumerate(text):
+        used += _width(character)
+        if used <= widest - 1:
+            end = i + 1
+        if used > widest:
+            text = text[:end] + "…"
+            break
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def _signed(cosine: float) -> str:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 
-from labse_tf.commands.flags import MODEL_HELP, add_embedding_flags, add_flags, from_flags
+from labse_tf.commands.flags import (
+    MODEL_HELP,
+    add_embedding_flags,
+    add_flags,
+    encode_options,
+    from_flags,
+)
 from labse_tf.files.lines import ERRORS
 from labse_tf.mining.options import MiningOptions
 from labse_tf.models import NAME
@@ -65,9 +70,8 @@ def _mine(flags: argparse.Namespace) -> None:
         raise ValueError("--output is needed: where to write the pairs.")
     model = {
         "load_options": {"precision": flags.precision, "backend": flags.backend},
-        "encode_options": {} if flags.batch_tokens is None
-        else {"batch_tokens": flags.batch_tokens},
-    }  # fmt: skip
+        "encode_options": encode_options(flags),
+    }
     if flags.score:
         return _score(flags, options, model)
     if flags.dry_run:
@@ -77,30 +81,21 @@ def _mine(flags: argparse.Namespace) -> None:
         return
     from labse_tf.mining.mine_files import mine_files
     from labse_tf.mining.report.describe import described
-    from labse_tf.mining.work_directory import SUFFIX
 
-    try:
-        facts = mine_files(
-            *flags.files,
-            flags.output,
-            flags.model,
-            options,
-            source_embeddings=flags.source_embeddings,
-            target_embeddings=flags.target_embeddings,
-            gold=flags.gold,
-            report=flags.report,
-            errors=flags.errors,
-            overwrite=flags.overwrite,
-            command=shlex.join(["labse", *flags.arguments]),
-            **model,
-        )
-    except BaseException:
-        if os.path.isdir(kept := flags.output + SUFFIX):
-            print(
-                f"What was done is kept in {kept}: run the same command to go on, or remove it.",
-                file=sys.stderr,
-            )
-        raise
+    facts = mine_files(
+        *flags.files,
+        flags.output,
+        flags.model,
+        options,
+        source_embeddings=flags.source_embeddings,
+        target_embeddings=flags.target_embeddings,
+        gold=flags.gold,
+        report=flags.report,
+        errors=flags.errors,
+        overwrite=flags.overwrite,
+        command=shlex.join(["labse", *flags.arguments]),
+        **model,
+    )
     for name, value in described(facts, options):
         print(f"{name}: {value}")
     if flags.report:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 
-from labse_tf.commands.flags import add_model_flag
+from labse_tf.commands.flags import add_embedding_flags, add_model_flag, encode_options
 from labse_tf.commands.heat_map import LARGEST, heat_map
 from labse_tf.commands.sentences import HELP, given_sentences
 from labse_tf.files.atomic import atomic_file
+from labse_tf.files.tsv import to_field
 
 
 def add_similarity(commands) -> None:
@@ -21,14 +22,15 @@ def add_similarity(commands) -> None:
     for name in ("a", "b"):
         parser.add_argument(name, help=HELP)
     add_model_flag(parser)
+    add_embedding_flags(parser)
     parser.add_argument(
         "--nearest", type=int, metavar="K",
-        help="instead, for each sentence of A a line for each of its K nearest of B: cosine TAB "
-        "sentence TAB sentence",
+        help="instead, print a line for each of the K nearest sentences of B of each sentence of "
+        "A: cosine TAB sentence TAB sentence, with spaces for tabs in sentences",
     )  # fmt: skip
     parser.add_argument(
         "--heat-map", metavar="FILE.svg",
-        help=f"draws the cosines as well; of at most {LARGEST} sentences a side",
+        help=f"also write an SVG picture of the cosines, of at most {LARGEST} sentences each",
     )  # fmt: skip
     parser.set_defaults(run=_similarity)
 
@@ -46,8 +48,8 @@ def _similarity(flags: argparse.Namespace) -> None:
     import labse_tf
     from labse_tf.search.nearest import nearest
 
-    model = labse_tf.load(flags.model)
-    x, y = (model.encode(sentences) for sentences in (a, b))
+    model = labse_tf.load(flags.model, precision=flags.precision, backend=flags.backend)
+    x, y = (model.encode(sentences, **encode_options(flags)) for sentences in (a, b))
     if flags.heat_map is not None:
         with atomic_file(flags.heat_map) as file:
             file.write(heat_map(x @ y.T, a, b))
@@ -57,4 +59,4 @@ def _similarity(flags: argparse.Namespace) -> None:
         return
     for sentence, cosines, rows in zip(a, *nearest(x, y, flags.nearest), strict=True):
         for cosine, row in zip(cosines, rows, strict=True):
-            print(f"{cosine:.4f}\t{sentence}\t{b[row]}")
+            print(f"{cosine:.4f}\t{to_field(sentence)}\t{to_field(b[row])}")

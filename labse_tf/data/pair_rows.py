@@ -11,11 +11,9 @@ import tensorflow as tf
 
 from labse_tf.data.pair_files import SAMPLE_SIZE, empty_side
 from labse_tf.files.reservoir import Reservoir
+from labse_tf.files.tsv import SEPARATORS, to_field
 
 _AT_ONCE = 1024
-# What separates columns and lines in a TSV file; to a Preprocessor all white space is the same.
-_SEPARATORS = "\t\n\r"
-_TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
 Pairs = Sequence[Sequence[str]] | tf.data.Dataset
 
 
@@ -113,7 +111,7 @@ class PairRows:
                 f"Pair {number}: expected {self._expected('str')}, but got {pair!r:.80}."
             )
         try:
-            return "\t".join(text.translate(_TO_SPACES) for text in texts).encode("utf-8")
+            return "\t".join(to_field(text) for text in texts).encode("utf-8")
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"Pair {number} (={pair!r:.80}) has no UTF-8 form: {error.reason}."
@@ -139,9 +137,10 @@ class PairRows:
                 "training repeats it, and shuffles every epoch anew."
             )
 
+        # To a Preprocessor all white space is the same.
         def join(*texts: tf.Tensor) -> tf.Tensor:
             spaced = [
-                tf.strings.regex_replace(tf.ensure_shape(text, []), f"[{_SEPARATORS}]", " ")
+                tf.strings.regex_replace(tf.ensure_shape(text, []), f"[{SEPARATORS}]", " ")
                 for text in texts
             ]
             return tf.strings.join(spaced, "\t")

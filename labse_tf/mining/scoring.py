@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from labse_tf.files.lines import read_lines
+from labse_tf.files.tsv import to_field
 from labse_tf.mining.mine_files import check_inputs
 from labse_tf.mining.models import Model, encoder_of
 from labse_tf.mining.options import MiningOptions
-from labse_tf.mining.output import check_path, text_file
+from labse_tf.mining.output import check_path, text_files
 from labse_tf.mining.pairs import Pairs, cosines_of
 from labse_tf.mining.run import Input, read_sides, rows_of
 from labse_tf.mining.searching import search
@@ -44,7 +45,7 @@ def score_pairs(
     margins, of the search, and `min_score` and `max_score` count.
 
     Args:
-        path: pairs, source TAB target, .tsv or .tsv.gz; columns after them are dropped.
+        path: File of pairs (`labse_tf.data.pair_files`). Further columns are dropped.
         output: TSV, gzip if its name ends in `.gz`.
         model: as of `labse_tf.mine`.
         options: see above.
@@ -94,6 +95,7 @@ def score_pairs(
         cosines = cosines_of(Pairs(pairs, np.empty(len(pairs), np.float32)), *rows)
         around = (mean[of] for mean, of in zip(means, pairs.T))
         scores = margin_scores(cosines, *around, options.margin)
+        check_path(output, overwrite)  # Something may have been written there meanwhile.
         return _write(path, output, scores, options)
 
 
@@ -127,8 +129,9 @@ def _rows_of_lines(side: Side, count: int) -> np.ndarray:
 def _write(path: str, output: str | os.PathLike, scores: np.ndarray, options: MiningOptions) -> int:
     kept = (scores >= options.min_score) & (scores <= options.max_score)
     pairs = itertools.chain.from_iterable(read_raw_pairs(path))
-    with text_file(output) as file:
+    with text_files(output) as (file,):
         for pair, score, keep in zip(pairs, scores.tolist(), kept.tolist()):
             if keep:
-                file.write(f"{score:.6f}\t{pair[0]}\t{pair[1]}\n".encode())
+                # The strings of a TFRecord may hold tabs.
+                file.write("\t".join([f"{score:.6f}", *map(to_field, pair)]).encode() + b"\n")
     return int(np.count_nonzero(kept))

@@ -52,8 +52,31 @@ def test_colours_are_of_the_cosines():
     fills = re.findall(r'<rect x="[^"]*" y="[^"]*" width="34" height="34" fill="(#\w+)"', svg)
     assert fills == ["#fde725", "#440154", "#21918c", "#fde725"]
     assert "−0.50" in svg and "-0.50<" not in svg
-    long = heat_map(np.ones([1, 1]), ["猫" * 40], ["x"])
-    assert "猫" * 29 + "…" in long
+
+
+def test_long_sentences_are_truncated():
+    long = heat_map(np.ones([1, 1]), ["猫" * 40], ["e\u0301" * 61])
+    assert "猫" * 29 + "…<" in long and "e\u0301" * 59 + "…<" in long
+    assert "猫" * 30 + "</text>" in heat_map(np.ones([1, 1]), ["猫" * 30], ["x"])
+    # Neither the time nor the picture grows with the square of the length.
+    picture = heat_map(np.ones([20, 20]), ["a" * 10**6] * 20, ["b" * 300] * 20)
+    assert len(picture) < 500_000 and "b" * 300 + "</title>" in picture
+
+
+def test_characters_that_xml_does_not_allow():
+    texts = ["a\x00b\x0b\ufffe", "\x1b[1m", "tab\tand\nline"]
+    svg = ElementTree.fromstring(heat_map(np.ones([3, 3]), texts, texts[::-1]))
+    shown = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert "a\ufffdb\ufffd\ufffd" in shown and "\ufffd[1m" in shown and texts[2] in shown
+
+
+def test_tabs_do_not_add_columns(release, tmp_path):
+    write(tmp_path / "a.txt", ["Tom\tlikes", "x\ry"])
+    said = call(main, "similarity", f"@{tmp_path / 'a.txt'}", "a\nb\tc", "--model", release,
+                "--nearest", 1)  # fmt: skip
+    assert [line.split("\t")[1:] for line in said.split("\n")[:-1]] == [
+        ["Tom likes", "a b c"], ["x y", "a b c"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
