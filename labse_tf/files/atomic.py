@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 _UNFINISHED = "unfinished"
@@ -49,13 +49,40 @@ def atomic_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         >>> with atomic_file("results.json") as file:
         ...     json.dump(results, file)
     """
-    path = os.path.abspath(path)
+    with atomic_files([path], mode) as (file,):
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_files(paths: Sequence[str | os.PathLike], mode: str = "w") -> Iterator[list[IO]]:
+    """Give files to write to; all are at their paths if the block ends well, and none if not.
+
+    The files are renamed when all of them have reached the disk. In other respects each is written
+    as by `atomic_file`.
+
+    Args:
+        paths: Different files, in directories that exist.
+        mode: "w" for UTF-8 with line feeds as they are, or "wb".
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with _unfinished(path, _create_file) as (unfinished, descriptor):
-        with open(descriptor, mode, closefd=False, **text) as file:
-            yield file
-        _fsync(descriptor, unfinished)
-        durable_rename(unfinished, path)
+    with contextlib.ExitStack() as stack:
+        written = []
+        for path in map(os.path.abspath, paths):
+            unfinished, descriptor = stack.enter_context(_unfinished(path, _create_file))
+            file = stack.enter_context(open(descriptor, mode, closefd=False, **text))
+            written.append((file, descriptor, unfinished, path))
+        yield [file for file, *_ in written]
+        for file, descriptor, unfinished, path in written:
+            try:
+                file.close()
+                _fsync(descriptor, unfinished)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, path) from error
+        for _, _, unfinished, path in written:
+            durable_rename(unfinished, path)
 
 
 @contextlib.contextmanager

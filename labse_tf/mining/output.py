@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from labse_tf.files.atomic import atomic_file
+from labse_tf.files.atomic import atomic_files
 from labse_tf.mining.pairs import Pairs
 from labse_tf.mining.sides import Side
 
@@ -67,7 +67,7 @@ def write_pairs(
     Raises:
         OSError: a file cannot be written.
     """
-    with text_file(output) as file, text_file(meta_path(output)) as meta:
+    with text_files(output, meta_path(output)) as (file, meta):
         meta.write(("\t".join(HEADER) + "\n").encode())
         for start in range(0, len(pairs), _WRITTEN):
             part = slice(start, start + _WRITTEN)
@@ -89,13 +89,13 @@ def write_pairs(
 
 
 @contextlib.contextmanager
-def text_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file to write bytes to, whole or not at all; gzip if its name ends in `.gz`."""
-    path = os.fspath(path)
-    with atomic_file(path, "wb") as file:
-        if not path.lower().endswith(".gz"):
-            yield file
-            return
-        # Without the name and the time that gzip would note: the same bytes every time.
-        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as stream:
-            yield stream
+def text_files(*paths: str | os.PathLike) -> Iterator[list[BinaryIO]]:
+    """Give files to write bytes to, all whole or none at all; gzip if a name ends in `.gz`."""
+    with atomic_files(paths, "wb") as files, contextlib.ExitStack() as streams:
+        yield [
+            # Without the name and the time that gzip would note: the same bytes every time.
+            streams.enter_context(gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0))
+            if os.fspath(path).lower().endswith(".gz")
+            else file
+            for path, file in zip(paths, files)
+        ]

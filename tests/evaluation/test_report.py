@@ -1,5 +1,6 @@
 """Reports: every figure of the results stands in them, and differences have the right sign."""
 
+import errno
 import html.parser
 import re
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from labse_tf.evaluation.report import write as report
 from labse_tf.evaluation.report.write import write_report
+from labse_tf.extras import install_hint
+from labse_tf.files import atomic
 from tests.report_results import CODES, result, written
 
 
@@ -206,10 +209,34 @@ def test_nothing_is_overwritten_or_half_written(tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             write_report(paths, tmp_path / "report", overwrite=True)
     assert (tmp_path / "report.md").read_text() == "kept"
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(ImportError, match=r"pip install '.\[evaluation\]'"):
-            write_report(paths, tmp_path / "report", overwrite=True)
     write_report(paths, tmp_path / "report", overwrite=True)
     assert (tmp_path / "report.md").read_text().startswith("# Evaluation of model one")
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_full_disk_leaves_no_part_of_a_report(tmp_path, monkeypatch):
+    paths, synced = written(tmp_path, result()), []
+
+    def fsync(descriptor, path):
+        synced.append(path)
+        if len(synced) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(atomic, "_fsync", fsync)
+    with pytest.raises(OSError, match=r"No space left on device: '.*report.png'"):
+        write_report(paths, tmp_path / "report")
+    assert [path.name for path in tmp_path.iterdir()] == ["0.json"]
+
+
+def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch, caplog):
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    names = write_report(written(tmp_path, result()), tmp_path / "report")
+    assert names == [f"{tmp_path}/report.html", f"{tmp_path}/report.md"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.json", "report.html", "report.md"]
+    assert "report.png" not in (tmp_path / "report.md").read_text()
+    assert caplog.messages == [
+        f"{tmp_path}/report.png is not written, since it needs matplotlib: "
+        + install_hint("evaluation")
+    ]

@@ -20,20 +20,22 @@ from labse_tf.evaluation.report.parts import (
 _LARGEST = 12  # sources and targets of a grid that is still a table
 
 
-def render_markdown(results: Sequence[dict], sections: Sequence[Section], picture: str) -> str:
+def render_markdown(
+    results: Sequence[dict], sections: Sequence[Section], picture: str | None
+) -> str:
     """The text: the page's tables, without its bars, curves and large heat maps.
 
     Args:
         results: a model each, as `labse_tf.evaluation.results.read_results` gives them.
         sections: of them, as `labse_tf.evaluation.report.tables.sections` gives them.
-        picture: the name of the report's picture, beside the text.
+        picture: Name of the report's picture, beside the text; None if there is no picture.
     """
     names = [escape(result["model"]["name"]) for result in results]
     many = len(names) > 1
-    blocks = [
-        f"# Evaluation of {title_of_models(names)}",
-        f"![Charts]({urllib.parse.quote(picture)})",
-    ]
+    elsewhere = f"the page{' or the picture' if picture is not None else ''} of this report"
+    blocks = [f"# Evaluation of {title_of_models(names)}"]
+    if picture is not None:
+        blocks.append(f"![Charts]({urllib.parse.quote(picture)})")
     for model, result in enumerate(results):
         facts = "\n".join(f"- {name}: {escape(text)}" for name, text in describe(result))
         blocks += [f"## {label(model)}: {names[model]}"] if many else []
@@ -41,7 +43,7 @@ def render_markdown(results: Sequence[dict], sections: Sequence[Section], pictur
         blocks += [fenced(result["command"])] if result.get("command") else []
     for section in sections:
         blocks.append(f"## {escape(section.title)}")
-        blocks += section_blocks(section, many, "the page or the picture of this report")
+        blocks += section_blocks(section, many, elsewhere)
     return "\n\n".join(blocks) + "\n"
 
 

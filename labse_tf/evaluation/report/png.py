@@ -18,7 +18,6 @@ from labse_tf.evaluation.report.parts import (
     title_of,
 )
 from labse_tf.evaluation.report.tables import script_numbers
-from labse_tf.extras import install_hint
 
 # Inches.
 _WIDTH, _MARGIN, _LINE, _TITLE = 13.0, 0.4, 0.2, 0.5
@@ -38,12 +37,8 @@ def render_png(results: Sequence[dict], sections: Sequence[Section]) -> bytes:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            f"A report's picture needs matplotlib: {install_hint('evaluation')}"
-        ) from error
+    from matplotlib.figure import Figure
+
     scripts = script_numbers(sections)
     many = len(results) > 1
     # Twice: only at the end it is known how high the picture is.
