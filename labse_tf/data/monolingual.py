@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from labse_tf.data.gzip_files import check_gzip_end
-from labse_tf.data.pair_files import common_format, pair_format, read_columns
+from labse_tf.data.pair_files import common_container, is_pairs, pair_format, read_columns
 from labse_tf.data.pipeline import read_rows, split_rows
 from labse_tf.data.regular_files import group_shards, why_no_file
 from labse_tf.data.sampling import key_of, sample_rows
@@ -62,7 +62,7 @@ def find_streams(files: Sequence[str | os.PathLike], preprocessor: Preprocessor)
     for path in map(os.fspath, files):
         (pairs if is_pairs(path) else texts).append(path)
     if pairs:
-        common_format(pairs)
+        common_container(pairs)
     found, pair_groups = [], group_shards(pairs)
     for kind, groups in (
         (TEXT, group_shards(texts)),
@@ -76,15 +76,6 @@ def find_streams(files: Sequence[str | os.PathLike], preprocessor: Preprocessor)
                 raise ValueError(f"{', '.join(group)!r:.200}: no text was found in it.")
             found.append(Stream(kind, group, count, float((lengths + (lengths > 0)).mean())))
     return found
-
-
-def is_pairs(path: str | os.PathLike) -> bool:
-    """Whether a file's name says that it holds translation pairs."""
-    try:
-        pair_format(path)
-    except ValueError:
-        return False
-    return True
 
 
 def read_side(path: str, kind: str) -> Iterator[str]:
@@ -208,5 +199,5 @@ def _lines(index: int, stream: Stream) -> tf.data.Dataset:
         compression = "GZIP" if stream.files[0].lower().endswith(".gz") else ""
         lines = tf.data.TextLineDataset(stream.files, compression)
     else:
-        lines = read_rows(stream.files, pair_format(stream.files[0]))
+        lines = read_rows(stream.files)
     return tf.data.Dataset.zip(lines, tf.data.Dataset.from_tensors(index).repeat())

@@ -59,21 +59,27 @@ def pair_format(path: str | os.PathLike) -> PairFormat:
     return PairFormat(match[1].lower(), "GZIP" if match[2] else "")
 
 
-def common_format(paths: Iterable[str | os.PathLike]) -> PairFormat:
-    """The format of all of the files.
+def is_pairs(path: str | os.PathLike) -> bool:
+    """Return whether a file's name says that it holds translation pairs."""
+    return _NAME.search(os.fspath(path)) is not None
+
+
+def common_container(paths: Iterable[str | os.PathLike]) -> str:
+    """Return the container of all files, "tsv" or "tfrecord". Their compression may differ.
 
     Raises:
-        ValueError: there are no files, a name has none of the known endings, or two differ.
+        ValueError: If there are no files, a name has none of the known endings, or two files have
+            different containers.
     """
-    formats = {os.fspath(path): pair_format(path) for path in paths}
-    if not formats:
+    containers = {os.fspath(path): pair_format(path).container for path in paths}
+    if not containers:
         raise ValueError("No files of translation pairs were given: expected at least one.")
-    (first, expected), *others = formats.items()
+    (first, expected), *others = containers.items()
     for path, other in others:
         if other != expected:
             raise ValueError(
-                f"{first!r} and {path!r} differ in format or compression: files that are read "
-                "together must agree in both. Convert one of them."
+                f"{first!r} and {path!r} differ in format: files that are read together must all "
+                "be TSV or all be TFRecord. Convert one of them."
             )
     return expected
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from labse_tf.data.pair_files import NEGATIVES_FEATURE, SOURCE_FEATURE, TARGET_FEATURE, PairFormat
+from labse_tf.data.pair_files import (
+    NEGATIVES_FEATURE,
+    SOURCE_FEATURE,
+    TARGET_FEATURE,
+    pair_format,
+)
 
 WIDTH_MULTIPLE = 8
 
@@ -34,10 +41,13 @@ def divide_batch(batch_size: int, context: tf.distribute.InputContext) -> tuple[
     return local_replicas, batch_size // context.num_replicas_in_sync
 
 
-def read_rows(files: Sequence[str], form: PairFormat) -> tf.data.Dataset:
-    """Lines or records of files of translation pairs."""
-    read = tf.data.TextLineDataset if form.container == "tsv" else tf.data.TFRecordDataset
-    return read(files, form.compression)
+def read_rows(files: Sequence[str]) -> tf.data.Dataset:
+    """Return the lines or records of files of translation pairs, in their order."""
+    datasets = []
+    for form, group in itertools.groupby(files, pair_format):
+        read = tf.data.TextLineDataset if form.container == "tsv" else tf.data.TFRecordDataset
+        datasets.append(read(list(group), form.compression))
+    return functools.reduce(tf.data.Dataset.concatenate, datasets)
 
 
 def split_rows(rows: tf.Tensor, container: str, hard_negatives: int = 0) -> list[tf.Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping, Sequence
 import tensorflow as tf
 
 from labse_tf.data.cut_sentences import CUT_PAIRS, CUT_SENTENCES, warn_of_cut_sentences
-from labse_tf.data.pair_files import SAMPLE_SIZE, common_format, scan_pairs
+from labse_tf.data.pair_files import SAMPLE_SIZE, common_container, scan_pairs
 from labse_tf.data.pair_rows import PairRows, Pairs, as_rows
 from labse_tf.data.pipeline import (
     WIDTH_MULTIPLE,
@@ -193,11 +193,11 @@ def read_pairs(
 def _read_files(files: str | os.PathLike | Sequence[str | os.PathLike], hard_negatives: int):
     """Of each file, or of shards of one name, a Dataset of rows and the scans; and the format."""
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
-    form = common_format(paths)
+    container = common_container(paths)
     groups = group_shards(paths)
     size = max(1, SAMPLE_SIZE // len(paths))
     scans = [[scan_pairs(path, hard_negatives, size) for path in group] for group in groups]
-    return [read_rows(group, form) for group in groups], scans, form.container
+    return [read_rows(group) for group in groups], scans, container
 
 
 def divide_rows(rows: tf.Tensor, length: tf.Tensor, batches: int) -> tf.Tensor:

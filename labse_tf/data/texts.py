@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Iterator
 
-from labse_tf.data.pair_files import read_columns
+from labse_tf.data.pair_files import is_pairs, read_columns
 from labse_tf.files.lines import read_lines
-
-_PAIRS = re.compile(r"\.(tsv|tfrecord)\b", re.IGNORECASE)
 
 
 def read_sentences(path: str | os.PathLike) -> Iterator[str]:
@@ -22,6 +19,6 @@ def read_sentences(path: str | os.PathLike) -> Iterator[str]:
     Raises:
         FileNotFoundError, ValueError: as `read_lines` and `read_columns`.
     """
-    if _PAIRS.search(os.path.basename(path)):
+    if is_pairs(path):
         return itertools.chain.from_iterable(read_columns(path))
     return read_lines(path)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from labse_tf.data.masking import Masking
-from labse_tf.data.monolingual import SOURCES, TARGETS, TEXT, is_pairs, read_side
+from labse_tf.data.monolingual import SOURCES, TARGETS, TEXT, read_side
+from labse_tf.data.pair_files import is_pairs
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import PretrainingConfig

@@ -242,6 +242,18 @@ def test_capitals(tmp_path, preprocessor):
     assert set(read_sentences(tmp_path / "S-T.TSV")) == {"s0001", "t0001"}
 
 
+def test_plain_and_compressed_pairs_together(tmp_path, preprocessor):
+    """The targets of both files are one stream."""
+    (tmp_path / "a.tsv").write_text("s0001\tt0001\n" * 20)
+    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(b"s0002\tt0002\n" * 20))
+    (tmp_path / "c.tsv").write_text("s0003\tt0003\n" * 20)
+    files = [tmp_path / name for name in ("a.tsv", "b.tsv.gz", "c.tsv")]
+    seen = set()
+    for batch in read(files, [], preprocessor, tlm_share=0, exponent=0).take(4):
+        seen |= {t.strip() for row in segments(batch) for t in row[1:-1]}
+    assert seen == {f"{side}000{i}" for side in "st" for i in (1, 2, 3)}
+
+
 def test_standard_input_and_more_workers_than_sentences(preprocessor, tmp_path):
     with pytest.raises(ValueError, match="Standard input can be read only once"):
         read_side("-", TEXT)

@@ -96,6 +96,14 @@ def test_every_pair_once_an_epoch(tmp_path, preprocessor, name):
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("names", [("a.tsv", "b.tsv.gz"), ("a.tfrecord.gz", "b.tfrecord")])
+def test_plain_and_compressed_files_together(tmp_path, preprocessor, names):
+    write = write_tsv if "tsv" in names[0] else write_tfrecord
+    files = [write(tmp_path / name, rows(name[0], 30)) for name in names]
+    found = flat(take(read_pairs(files, preprocessor, 6, exponent=1), 10))
+    assert sorted(found) == sorted(rows("a", 30) + rows("b", 30))
+
+
 def test_a_third_column_carriage_returns_and_no_last_line_feed(tmp_path, preprocessor):
     path = tmp_path / "a.tsv"
     path.write_bytes(b"s a 1\tt a 1\ten\r\ns a 2\tt a 2\tde\r\ns a 3\tt a 3")

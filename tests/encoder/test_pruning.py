@@ -267,6 +267,10 @@ def test_files_of_sentences(tmp_path):
     assert list(read_sentences(tmp_path / "b.txt.gz")) == ["ä", "b"]
     assert list(read_sentences(tmp_path / "c.tsv")) == ["ä", "b", "c", "d"]
     assert list(read_lines(tmp_path / "c.tsv")) == ["ä\tb", "c\td"]
+    # A text, as pre-training reads it: the name does not end as names of pairs do.
+    for name in ("c.tsv.txt", "c.tsv.bak", "about.tfrecord.md"):
+        (tmp_path / name).write_text("ä\tb\nc\n")
+        assert list(read_sentences(tmp_path / name)) == ["ä\tb", "c"]
     (tmp_path / "bad.txt").write_bytes(b"good\nna\xefve\n")
     with pytest.raises(ValueError, match=r"bad\.txt:2: invalid UTF-8"):
         list(read_sentences(tmp_path / "bad.txt"))
