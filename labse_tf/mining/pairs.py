@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from labse_tf.files.hashes import digests
-from labse_tf.mining.copies import groups, keys
+from labse_tf.data.duplicates import duplicate_hashes, duplicate_keys, group_duplicates
 from labse_tf.mining.options import MiningOptions
-from labse_tf.mining.rows import Int8Rows
+from labse_tf.mining.rows import Rows
 from labse_tf.mining.sides import Side
 from labse_tf.preparation.filters import of_ratio
 from labse_tf.search.margins import align_neighbours, candidate_scores, neighbour_means
@@ -99,7 +98,7 @@ def kept_pairs(
         ]
         if options.deduplicate_pairs:
             both = np.stack(of_side, axis=1).astype(np.uint64)
-            kept = _firsts(groups(both)[1], len(pairs))
+            kept = _firsts(group_duplicates(both)[1], len(pairs))
             drop("pair again", kept)
             of_side = [of[kept] for of in of_side]
         if options.deduplicate_targets:
@@ -118,9 +117,7 @@ def texts_of(pairs: Pairs, source: Side, target: Side) -> Iterator[list[tuple[st
         yield list(zip(source.read(rows[:, 0])[1], target.read(rows[:, 1])[1]))
 
 
-def cosines_of(
-    pairs: Pairs, sources: np.ndarray | Int8Rows, targets: np.ndarray | Int8Rows
-) -> np.ndarray:
+def cosines_of(pairs: Pairs, sources: Rows, targets: Rows) -> np.ndarray:
     """Cosines of pairs, float32 [pairs]."""
     result = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), _READ):
@@ -143,7 +140,7 @@ def _by_text(
         if options.max_ratio:
             ratio.append(in_ratio(block))
         if options.drop_copies:
-            sides = (keys([pair[side] for pair in block], "loose") for side in (0, 1))
+            sides = (duplicate_keys([pair[side] for pair in block], "loose") for side in (0, 1))
             copies.append(np.array([x != y for x, y in zip(*sides)], bool))
     kept = np.ones(len(pairs), bool)
     for reason, parts in (("length ratio", ratio), ("copies", copies)):
@@ -160,8 +157,8 @@ def _groups_of(side: Side, rows: np.ndarray, options: MiningOptions) -> np.ndarr
     distinct, places = np.unique(rows, return_inverse=True)
     hashes = [np.zeros([0, 2], np.uint64)]
     for start in range(0, len(distinct), _READ):
-        hashes.append(digests(keys(side.read(distinct[start : start + _READ])[1], "equal")))
-    return groups(np.concatenate(hashes))[0][places.ravel()]
+        hashes.append(duplicate_hashes(side.read(distinct[start : start + _READ])[1]))
+    return group_duplicates(np.concatenate(hashes))[0][places.ravel()]
 
 
 def _firsts(places: np.ndarray, count: int) -> np.ndarray:

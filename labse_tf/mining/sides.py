@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from labse_tf.data.duplicates import duplicate_hashes, group_duplicates
 from labse_tf.files.atomic import atomic_file
 from labse_tf.files.hashes import digests
-from labse_tf.mining.copies import groups, keys
+from labse_tf.files.tsv import to_field
 from labse_tf.mining.options import MiningOptions
 from labse_tf.preparation.filters import Filter, of_length, of_scripts
 from labse_tf.preparation.identification import known_labels, of_languages
@@ -147,13 +148,13 @@ def _write_side(lines, name, path, index, options, place, may_have_ids) -> None:
             numbers.append(kept + count + 1)
             if options.deduplicate != "none":
                 texts = [rows[i][1] for i in kept]
-                hashes.append(digests(keys(texts, options.deduplicate)))
+                hashes.append(duplicate_hashes(texts, options.deduplicate))
             count += len(block)
     _check_ids(np.concatenate(id_hashes), place)
     numbers, starts = np.concatenate(numbers), np.cumsum(np.concatenate([[0], *lengths]))
     of = firsts = np.arange(len(numbers))
     if options.deduplicate != "none":
-        of, firsts = groups(np.concatenate(hashes))
+        of, firsts = group_duplicates(np.concatenate(hashes))
     with atomic_file(index, "wb") as file:
         np.savez(
             file,
@@ -191,14 +192,12 @@ def _parsed(
                 raise ValueError(f"{place}:{number}: expected {expected}, but got {line!r:.100}.")
             if has_ids:
                 id_, text = head, rest
-        rows.append(
-            (id_, " ".join(text.replace("\r", "\n").replace("\t", "\n").split("\n")).strip())
-        )
+        rows.append((id_, to_field(text).strip()))
     return rows
 
 
 def _check_ids(hashes: np.ndarray, place: str) -> None:
-    of, firsts = groups(hashes)
+    of, firsts = group_duplicates(hashes)
     if len(firsts) < len(of):
         again = np.ones(len(of), bool)
         again[firsts] = False

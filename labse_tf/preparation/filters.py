@@ -14,17 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from labse_tf.data.duplicates import cleaned, leakage_keys
 from labse_tf.data.texts import read_sentences
 from labse_tf.tokenization.scripts import scripts_in, scripts_of
 
 Pair = tuple[str, str]
 Filter = Callable[[list[Pair]], Iterable[bool]]
-
-
-def cleaned(text: str, nfc: bool = True) -> str:
-    """White space as single spaces, none at the ends; Unicode in its composed form, NFC."""
-    text = " ".join(text.split())
-    return unicodedata.normalize("NFC", text) if nfc else text
 
 
 def not_empty(pairs: list[Pair]) -> Iterable[bool]:
@@ -139,16 +134,6 @@ def script_shares(texts: list[str], scripts: set[str]) -> np.ndarray:
     return _sums(wanted[found], texts) / np.maximum(letters, 1)
 
 
-def leakage_keys(sentences: Iterable[str]) -> list[str]:
-    """What is compared with test sentences: NFKC, case folded; letters, marks and numbers only.
-
-    Sentences must not hold line feeds. One without letters and numbers has the key "".
-    """
-    # All at once: a call a sentence costs more than the sentence.
-    text = unicodedata.normalize("NFKC", "\n".join(sentences)).casefold()
-    return text.translate(_KeyCharacters.instance()).split("\n")
-
-
 def read_leakage_keys(paths: Iterable[str | os.PathLike]) -> set[str]:
     """The keys of all sentences of some files: text, a sentence a line, or both sides of pairs.
 
@@ -159,19 +144,6 @@ def read_leakage_keys(paths: Iterable[str | os.PathLike]) -> set[str]:
     for path in paths:
         keys.update(*(leakage_keys([cleaned(text)]) for text in read_sentences(path)))
     return keys - {""}
-
-
-class _KeyCharacters(dict):
-    """For str.translate: characters of a key stay, others go; each is looked up once."""
-
-    @classmethod
-    @functools.cache
-    def instance(cls) -> _KeyCharacters:
-        return cls({ord("\n"): "\n"})
-
-    def __missing__(self, code: int) -> int | None:
-        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else None
-        return self[code]
 
 
 class _CharacterTable:

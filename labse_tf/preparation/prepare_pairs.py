@@ -68,7 +68,7 @@ def prepare_pairs(
         output: the directory to write, whole or not at all: shards and counts.json.
         options: which pairs stay, and how they are written.
         exclude: test sentences, text or pairs: pairs that hold one, on either side, are dropped.
-            Case, punctuation and spaces do not count (`labse_tf.preparation.filters.leakage_keys`).
+            Case, punctuation and spaces do not count (`labse_tf.data.duplicates.leakage_keys`).
         model: scores the pairs, for `min_score` or `keep_best`.
         overwrite: whether to replace what this function wrote to `output` before.
 
@@ -138,6 +138,21 @@ def _check(output: str | os.PathLike, overwrite: bool, read: list[str | os.PathL
     for file in read:
         if os.path.commonpath([inside, os.path.realpath(file)]) == inside:
             raise ValueError(f"{os.fspath(file)!r} is in {path!r}, which would be overwritten.")
+    if foreign := _foreign_files(path):
+        raise FileExistsError(
+            f"{os.path.join(path, foreign[0])!r} is not part of the earlier output, and would be "
+            f"removed with {path!r}. Move it, or choose another path."
+        )
+
+
+def _foreign_files(path: str) -> list[str]:
+    """Return the names in an earlier output that its counts do not mention."""
+    with open(os.path.join(path, COUNTS), encoding="utf-8") as file:
+        try:
+            known = {name for written in json.load(file)["files"] for name in written["shards"]}
+        except (ValueError, KeyError, TypeError):  # another program's counts.json
+            return [COUNTS]
+    return sorted({*os.listdir(path)} - {COUNTS, *known})
 
 
 def _filters(

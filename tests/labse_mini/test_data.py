@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from labse_tf.data.duplicates import leakage_keys
 from labse_tf.data.pair_files import read_columns
-from labse_tf.preparation.filters import leakage_keys
 from tests.corpora import write
 from training.labse_mini.data import prepare
 from training.labse_mini.settings import DataSettings

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from labse_tf.data.duplicates import duplicate_keys, group_duplicates
 from labse_tf.files.hashes import digests
-from labse_tf.mining.copies import groups, keys
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.sides import check_filters, read_side
 
@@ -93,8 +93,8 @@ def test_filters(tmp_path):
 
 def test_groups_against_a_dictionary():
     numbers = np.random.default_rng(1).integers(50, size=400)
-    of, firsts = groups(digests(map(str, numbers)))
+    of, firsts = group_duplicates(digests(map(str, numbers)))
     seen = {}
     assert of.tolist() == [seen.setdefault(n, len(seen)) for n in numbers.tolist()]
     assert firsts.tolist() == [numbers.tolist().index(n) for n in seen]
-    assert keys(["A b!", "…"], "loose") == ["ab", "…"]
+    assert duplicate_keys(["A b!", "…"], "loose") == ["ab", "…"]

@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import labse_tf
+from labse_tf.data.duplicates import leakage_keys
 from labse_tf.data.pair_files import read_columns
-from labse_tf.preparation.filters import columns, leakage_keys, script_shares
+from labse_tf.preparation.filters import columns, script_shares
 from labse_tf.preparation.options import PreparationOptions
 from labse_tf.preparation.prepare_pairs import prepare_pairs
 from labse_tf.preparation.raw_pairs import read_raw_pairs
@@ -473,10 +474,16 @@ def test_only_its_own_output_is_overwritten(tmp_path):
     inside = write(out / "rus-eng.tsv", ["Да\tYes"])
     with pytest.raises(ValueError, match=r"rus-eng.tsv.*would be overwritten"):
         prepare_pairs([inside], out, overwrite=True)
+    with pytest.raises(FileExistsError, match=r"rus-eng.tsv' is not part of the earlier output"):
+        prepare_pairs(files, out, overwrite=True)
+    os.remove(inside)
     prepare_pairs(files, out, overwrite=True)
     assert sorted(os.listdir(out)) == ["counts.json", "deu-eng.tfrecord-00000-of-00001"]
     (tmp_path / "mine").mkdir()
     with pytest.raises(FileExistsError, match=r"no counts.json"):
+        prepare_pairs(files, tmp_path / "mine", overwrite=True)
+    write(tmp_path / "mine" / "counts.json", ["{}"])
+    with pytest.raises(FileExistsError, match=r"counts.json' is not part of the earlier output"):
         prepare_pairs(files, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine").exists()
 

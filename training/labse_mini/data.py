@@ -18,8 +18,8 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 
+from labse_tf.data.duplicates import cleaned, leakage_keys
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.preparation.filters import cleaned, leakage_keys
 from labse_tf.preparation.options import PreparationOptions
 from labse_tf.preparation.prepare_pairs import prepare_pairs
 from training.labse_mini.settings import DataSettings

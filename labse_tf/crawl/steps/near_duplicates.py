@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labse_tf.preparation.filters import leakage_keys
+from labse_tf.data.duplicates import leakage_keys
 
 HASH = np.dtype([("hash", "<u8"), ("row", "<u4")])
 PLACE = np.dtype([("file", "<u4"), ("row", "<u4")])

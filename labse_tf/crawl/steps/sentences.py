@@ -10,8 +10,8 @@ from __future__ import annotations
 import collections
 from collections.abc import Mapping, Sequence
 
+from labse_tf.data.duplicates import cleaned
 from labse_tf.extras import install_hint
-from labse_tf.preparation.filters import cleaned
 from labse_tf.preparation.identification import known_labels, likeliest_label, odds_against
 
 # Tried: their sentences end in spaces or in marks that sentencex does not know.

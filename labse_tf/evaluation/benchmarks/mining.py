@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from labse_tf.data.duplicates import duplicate_hashes, group_duplicates
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.evaluation.benchmarks.mining_files import MiningSet, find_sets, read_set
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
+from labse_tf.files.tsv import to_field
 from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
 from labse_tf.search.margins import align
 
@@ -33,7 +35,8 @@ class Mining:
 
     A text that stands on several lines of a side is mined once, and its pairs are no candidates,
     since its line cannot be told, but right ones count as not found: LASER's rule (tasks/bucc and
-    `--unify` of source/mine_bitexts.py).
+    `--unify` of source/mine_bitexts.py). White space and Unicode's composition do not make texts
+    different, and empty lines are left out, as in `labse mine`.
 
     Args:
         margins: "absolute" for the cosine, "ratio", "distance"; see
@@ -85,9 +88,8 @@ class Mining:
         return find_sets(data_dir)
 
     def _rank(self, embed: Embed, name: str, pairs: MiningSet) -> dict[str, Ranked]:
-        rows, once = zip(_unique(pairs.sources), _unique(pairs.targets))
-        x = embed.unit([pairs.sources[row] for row in rows[0]], name)
-        y = embed.unit([pairs.targets[row] for row in rows[1]], name)
+        texts, rows, once = zip(_unique(pairs.sources, name), _unique(pairs.targets, name))
+        x, y = (embed.unit(side, name) for side in texts)
         result = {}
         for margin in self.margins:
             aligned = align(x, y, margin=margin, k=self.k)
@@ -102,13 +104,21 @@ class Mining:
         return result
 
 
-def _unique(sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each text, in their order, its first row (int64), and whether it has no other (bool)."""
-    rows: dict[str, list[int]] = {}
-    for row, sentence in enumerate(sentences):
-        rows.setdefault(sentence.strip(), []).append(row)
-    first = np.array([of_text[0] for of_text in rows.values()])
-    return first, np.array([len(of_text) == 1 for of_text in rows.values()])
+def _unique(sentences: list[str], name: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return distinct texts, the first row of each (int64), and whether it has no other (bool).
+
+    Empty lines are left out, and duplicates are found as `labse mine` finds them.
+
+    Raises:
+        ValueError: If all lines are empty.
+    """
+    texts = [to_field(sentence).strip() for sentence in sentences]
+    rows = np.flatnonzero([bool(text) for text in texts])
+    if not len(rows):
+        raise ValueError(f"{name}: all lines of a side are empty.")
+    groups, firsts = group_duplicates(duplicate_hashes([texts[row] for row in rows]))
+    rows = rows[firsts]
+    return [texts[row] for row in rows], rows, np.bincount(groups) == 1
 
 
 def _measured(own: Ranked, others: list[Ranked]) -> dict[str, float]:

@@ -16,8 +16,8 @@ import os
 import numpy as np
 import sentencepiece
 
+from labse_tf.data.duplicates import cleaned, leakage_keys
 from labse_tf.files.atomic import atomic_directory
-from labse_tf.preparation.filters import cleaned, leakage_keys
 from training.labse_mini.data import read_rows, test_sentences
 from training.labse_mini.sources import DICTIONARY
 
