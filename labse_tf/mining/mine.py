@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +40,8 @@ class MinedPair(NamedTuple):
 
 
 def mine(
-    sources: Sequence[str],
-    targets: Sequence[str],
+    sources: Iterable[str],
+    targets: Iterable[str],
     model: Model = None,
     options: MiningOptions | None = None,
     *,
@@ -80,18 +80,16 @@ def mine(
     """
     options = dataclasses.replace(options or MiningOptions(), **changes)
     check_filters(options)
-    sides = []
-    for name, sentences, given in (
-        ("sources", sources, source_embeddings),
-        ("targets", targets, target_embeddings),
-    ):
-        sentences = list(sentences) if not isinstance(sentences, str) else sentences
-        texts = (text.decode() for text in in_utf8(sentences)[0])
-        sides.append(Input(texts, f"`{name}`", given, may_have_ids=False))
-    if sides and list(sources) == list(targets):
+    # Lists, since an iterator can be read only once.
+    texts = [list(map(bytes.decode, in_utf8(side)[0])) for side in (sources, targets)]
+    if texts[0] and texts[0] == texts[1]:
         raise ValueError(
             "`sources` and `targets` are the same sentences: there is nothing to mine."
         )
+    sides = [
+        Input(texts[0], "`sources`", source_embeddings, may_have_ids=False),
+        Input(texts[1], "`targets`", target_embeddings, may_have_ids=False),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         encode: Encode | None = None
         if source_embeddings is None or target_embeddings is None or model is not None:

@@ -97,10 +97,12 @@ def mine_files(
         "source embeddings": _identity(source_embeddings),
         "target embeddings": _identity(target_embeddings),
         "model": fingerprint,
+        **_settings_of_model(load_options, encode_options),
         "errors": errors,
         **_kept_options(options),
     }
     with work_directory(os.fspath(output) + SUFFIX, settings) as folder:
+        check_output(output, overwrite)  # A run that held the lock until now may have written it.
         inputs = [
             Input(read_lines(path, errors), os.fspath(path), embeddings)
             for path, embeddings in ((source, source_embeddings), (target, target_embeddings))
@@ -120,6 +122,7 @@ def mine_files(
             }
         if report is not None:
             write_report(report, found, measured, facts, options, command, overwrite)
+        check_output(output, overwrite)
         write_pairs(output, found.pairs, found.cosines, *found.sides)
     return facts
 
@@ -153,6 +156,14 @@ def _identity(path: str | os.PathLike | None) -> str:
     if path is None:
         return ""
     return checksum(path) if os.path.isfile(path) else f"a pipe, {secrets.token_hex(8)}"
+
+
+def _settings_of_model(
+    load_options: dict[str, Any] | None, encode_options: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The options that change embeddings, such as the precision."""
+    given = {**(load_options or {}), **(encode_options or {})}
+    return {name: value for name, value in given.items() if name != "batch_tokens"}
 
 
 def _kept_options(options: MiningOptions) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows of embeddings in files: float32, float16, or int8 with a scale each."""
+"""Rows of embeddings in files: float32, float16, or int8 with a scale each; or some of them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,34 @@ class Int8Rows:
         return _dequantized(np.take(self.stored, indices, axis=axis, mode=mode))
 
 
+class SelectedRows:
+    """Some rows of an array, read when they are used, as if they were an array.
+
+    Args:
+        stored: float32 or float16 [lines, dim], for example a memory map.
+        indices: int64 [rows], the lines of the rows.
+    """
+
+    ndim = 2
+
+    def __init__(self, stored: np.ndarray, indices: np.ndarray):
+        self.stored, self._indices = stored, indices
+        self.shape, self.dtype = (len(indices), stored.shape[1]), stored.dtype
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return np.take(self.stored, self._indices[rows], axis=0)
+
+    def take(self, indices: np.ndarray, axis: int = 0, out=None, mode: str = "raise") -> np.ndarray:
+        """Return rows as `np.take` along the first axis, which calls this method."""
+        return np.take(self.stored, np.take(self._indices, indices, mode=mode), axis=axis)
+
+
+Rows = np.ndarray | Int8Rows | SelectedRows
+
+
 def stored_form(rows: np.ndarray, dtype: str) -> np.ndarray:
     """Rows as a file has them: float32 [rows, dim] to [rows, `stored_width`] of `dtype`."""
     if dtype != "int8":
@@ -57,7 +85,7 @@ def open_rows(path: str | os.PathLike) -> np.ndarray | Int8Rows:
     return Int8Rows(stored) if stored.dtype == np.int8 else stored
 
 
-def forget_pages(rows: np.ndarray | Int8Rows) -> None:
+def forget_pages(rows: Rows) -> None:
     """Gives the memory of a map's pages that were read back; they stay in the system's cache."""
     mapped = getattr(getattr(rows, "stored", rows), "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise"):

@@ -9,18 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.mining.embedding import (
-    Encode,
-    check_given,
-    dim_of,
-    embed_side,
-    given_rows,
-    unit_rows,
-)
+from labse_tf.mining.embedding import Encode, check_same_model, dim_of, embed_side
+from labse_tf.mining.given_embeddings import check_given, given_rows, unit_rows
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.pairs import Pairs, candidates, cosines_of, kept_pairs
-from labse_tf.mining.searching import Rows, check_memory, search
+from labse_tf.mining.rows import Rows
+from labse_tf.mining.searching import check_memory, fastest_precision, search
 from labse_tf.mining.sides import Side, read_side
+from labse_tf.mining.work_directory import stored_choice
 from labse_tf.search.neighbours import Neighbours
 
 # Rows in float32 that take less than this part of the memory are not worth rounding.
@@ -89,6 +85,9 @@ def mine_pairs(
         OSError, ValueError: as `labse_tf.mine`.
     """
     sides = read_sides(source, target, folder, options)
+    for side, of in zip(sides, (source, target)):
+        if of.embeddings is None:
+            check_same_model(side, encode, os.path.join(folder, f"{side.name}.model.npy"))
     check_memory(*map(len, sides), _dim((source, target), sides, encode), options)
     rows: list[Rows | None] = [None, None]
     # What is given is looked at before what takes long.
@@ -142,7 +141,8 @@ def rows_of(
     """The unit rows of a side, given or embedded; `sentences`: of both sides."""
     path = os.path.join(folder, f"{side.name}.npy")
     if of.embeddings is None:
-        dtype = stored_dtype(sentences, dim_of(side, encode), options)
+        dim = dim_of(side, encode)
+        dtype = stored_choice(folder, "dtype", lambda: stored_dtype(sentences, dim, options))
         return embed_side(side, encode, path, dtype, show_progress)
     rows = given_rows(of.embeddings, side, of.place)
     name = f"embeddings of {of.place}"
@@ -163,9 +163,15 @@ def _searched(
 ) -> Neighbours:
     path = os.path.join(folder, "neighbours.npz")
     if not os.path.exists(path):
-        state = os.path.join(folder, "search")
+        state, dim = os.path.join(folder, "search"), sources.shape[1]
+        # A search that resumes in another precision would not know its bounds.
+        precision = stored_choice(
+            folder, "search_precision", lambda: fastest_precision(dim, options.search_precision)
+        )
+        options = dataclasses.replace(options, search_precision=precision)
         found = search(sources, targets, options, show_progress, state)
         with atomic_file(path, "wb") as file:
-            np.savez(file, **dataclasses.asdict(found))
+            np.savez(file, **vars(found))
+        return found
     with np.load(path) as arrays:
         return Neighbours(**arrays)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from labse_tf.mining.options import MiningOptions
-from labse_tf.mining.rows import Int8Rows, forget_pages
+from labse_tf.mining.rows import Rows, forget_pages
 from labse_tf.progress_bars import ProgressBar, progress_bar
 from labse_tf.search.both_directions import SOURCES, TARGETS, nearest_both_ways
 from labse_tf.search.list_search import Candidates, Lists, nearest_in_lists
+from labse_tf.search.nearest import SLACK
 from labse_tf.search.neighbours import Neighbours
 from labse_tf.search.state import SearchState
+from labse_tf.search.tiles import BLOCK
 
-Rows = np.ndarray | Int8Rows
 # Products and dim of which exact search takes about a quarter of an hour on two cores.
 _EXACT = 2e14
 _PROGRAM = 900 * 2**20  # bytes: Python, TensorFlow, a model of labse-mini's size
 _LIST = 600 * 2**20  # bytes: the products of one block of a list, and what is made of them
+_LARGEST = 4  # of a list's size to the mean: lists differ
 _FORGET = 10**10  # products
 _FEWEST = 2048  # targets at once
 _TIMED = 8192  # targets of the tile that is timed
@@ -40,16 +41,15 @@ def search(
         targets: unit rows [targets, dim].
         options: how to search.
         show_progress: whether to draw a bar on stderr; None: if it is a terminal.
-        state_path: of a file, without its ending, to keep the state of the search in, from which
-            an interrupted one goes on.
+        state_path: File, without its ending, to keep the state of the search in, from which an
+            interrupted search resumes. The precision must be the same then, and not "auto".
 
     Raises:
         ValueError: a row holds NaN; or the memory is not enough.
     """
-    k = 1 if options.margin == "absolute" and not options.alternatives else options.k
+    k = _neighbors(options)
     precision = fastest_precision(sources.shape[1], options.search_precision)
-    # A search that goes on in another precision would not know its bounds.
-    state = SearchState(state_path and f"{state_path}.{precision}.npz")
+    state = SearchState(state_path and f"{state_path}.npz")
     products = len(sources) * len(targets)
     if how_to_search(len(sources), len(targets), sources.shape[1], options) == "lists":
         bar = progress_bar(
@@ -112,8 +112,13 @@ def check_memory(sources: int, targets: int, dim: int, options: MiningOptions) -
     if how_to_search(sources, targets, dim, options) == "exact":
         targets_at_once(sources, targets, dim, options)
     else:
-        kept = 2 * (options.k + 12)
-        least = _PROGRAM + (sources + targets) * (8 * kept + 150) + _LIST
+        k, lists = _neighbors(options), lists_of(options)
+        kept = k + max(k, SLACK)
+        # Of all rows the candidates and then the neighbors; of a list the candidates in it.
+        in_list = sources * lists.source_lists + targets * lists.target_lists
+        in_list = _LARGEST * in_list // lists.count(sources, targets)
+        least = _PROGRAM + _LIST + (sources + targets) * (8 * kept + 12 * k + 150)
+        least += 40 * kept * in_list + _pair_bytes(sources, targets, options)
         if options.memory_bytes < least:
             raise ValueError(
                 f"`memory` (={options.memory!r}) is too little for lists of {sources:,} x "
@@ -132,9 +137,11 @@ def targets_at_once(sources: int, targets: int, dim: int, options: MiningOptions
     Raises:
         ValueError: too few do.
     """
-    k = options.k
-    results = (sources + targets) * (12 * k + 64) + sources * 12 * (k + 12)
-    each = 12_000 + 6 * dim + 4 * SOURCES
+    k = _neighbors(options)
+    results = (sources + targets) * (12 * k + 64) + sources * 12 * (k + SLACK)
+    results += _pair_bytes(sources, targets, options)
+    blocks = min(k + SLACK, -(-sources // BLOCK))  # of sources that are scored for each target
+    each = 7_000 + 320 * blocks + 6 * dim + 4 * SOURCES
     room = options.memory_bytes - _PROGRAM - results
     if room < each * min(_FEWEST, targets):
         least = _PROGRAM + results + each * min(_FEWEST, targets)
@@ -143,6 +150,16 @@ def targets_at_once(sources: int, targets: int, dim: int, options: MiningOptions
             f"of {dim} numbers: give {-(-least // 2**20)}M at least."
         )
     return int(min(room // each, TARGETS))
+
+
+def _neighbors(options: MiningOptions) -> int:
+    """Return how many neighbors of each row are searched for."""
+    return 1 if options.margin == "absolute" and not options.alternatives else options.k
+
+
+def _pair_bytes(sources: int, targets: int, options: MiningOptions) -> int:
+    """Return what the pairs of all neighbors take, which are few unless there are alternatives."""
+    return 120 * options.k * (sources + targets) if options.alternatives else 0
 
 
 def fastest_precision(dim: int, wanted: str = "auto") -> str:

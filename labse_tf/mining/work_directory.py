@@ -1,44 +1,78 @@
-"""The directory of a run: what an interrupted one has done, and for which inputs and options."""
+"""The working directory of a mining run: intermediate results, and the settings they belong to."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from labse_tf.files.atomic import atomic_file
 from labse_tf.files.locks import lock_directory
 
 SUFFIX = ".mining"
-_SETTINGS = "settings.json"
+_SETTINGS, _CHOICES = "settings.json", "choices.json"
+# Embeddings, the state of a search and its neighbors take long to compute; the rest is read again.
+_RESULTS = re.compile(r"(source|target)\.npy(\.unfinished)?|(search|neighbours)\.npz")
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def work_directory(path: str, settings: dict[str, Any]) -> Iterator[str]:
-    """A directory to work in: what an earlier run left, if it was of the same settings.
+    """Lock a directory to work in, which may hold the results of an earlier run.
 
-    It is removed when the block ends well, and kept for another run if it does not.
+    The directory is removed when the block ends well, or fails before there is anything to resume.
+    Otherwise it is kept, and a warning names it.
 
     Args:
-        path: of the directory.
-        settings: for JSON: checksums, fingerprints, options; of all that is kept there.
+        path: The directory.
+        settings: What the results depend on, for JSON: checksums, fingerprints, options.
 
     Raises:
-        OSError: another process works there, or it cannot be written.
-        ValueError: what is there is of other settings.
+        OSError: If another process works there, or the directory cannot be written.
+        ValueError: If the directory belongs to a run with other settings.
     """
-    try:
-        with lock_directory(path, "mines"):
-            _begin(path, settings)
+    with lock_directory(path, "mines"):
+        _begin(path, settings)
+        try:
             yield path
-    except BaseException:
-        if _is_of_little_work(path):
-            shutil.rmtree(path)
-        raise
-    shutil.rmtree(path)
+        except BaseException:
+            if any(map(_RESULTS.fullmatch, os.listdir(path))):
+                _log.warning(
+                    "The results so far are kept in %r: run the same command again to resume, or "
+                    "remove the directory.",
+                    path,
+                )
+            else:
+                shutil.rmtree(path)
+            raise
+        shutil.rmtree(path)
+
+
+def stored_choice(folder: str, name: str, choose: Callable[[], str]) -> str:
+    """Return what an earlier run chose for an option that is "auto", or choose and store it.
+
+    Another measurement, or other memory, must not make a resumed run choose differently: it could
+    not use the results of the earlier run.
+
+    Args:
+        folder: The working directory.
+        name: The option.
+        choose: Return a choice.
+    """
+    file, choices = os.path.join(folder, _CHOICES), {}
+    if os.path.exists(file):
+        with open(file, encoding="utf-8") as text:
+            choices = json.load(text)
+    if name not in choices:
+        choices[name] = choose()
+        with atomic_file(file) as text:
+            json.dump(choices, text)
+    return choices[name]
 
 
 def _begin(path: str, settings: dict[str, Any]) -> None:
@@ -61,13 +95,7 @@ def _check_same(path: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             raise ValueError(
-                f"{path!r} is of an interrupted run with another {name}: {before.get(name)!r:.90}, "
-                f"now {now.get(name)!r:.90}. Run it as before to go on, or remove the directory to "
-                "start anew."
+                f"{path!r} belongs to an interrupted run with another {name}: "
+                f"{before.get(name)!r:.90}, now {now.get(name)!r:.90}. Run it as before to resume "
+                "it, or remove the directory to start from scratch."
             )
-
-
-def _is_of_little_work(path: str) -> bool:
-    """Whether it is one of ours, without embeddings."""
-    names = os.listdir(path) if os.path.isdir(path) else []
-    return _SETTINGS in names and not any(".npy" in name for name in names)

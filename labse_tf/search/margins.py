@@ -12,7 +12,7 @@ import numpy as np
 
 from labse_tf.search.both_directions import nearest_both_ways
 from labse_tf.search.choices import DIRECTIONS, MARGINS, NEIGHBOURS
-from labse_tf.search.neighbours import NO_ROW, Neighbours
+from labse_tf.search.neighbours import NO_ROW, Neighbours, row_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +123,13 @@ def candidate_scores(
         (neighbours.target_scores, neighbours.targets, *means),
         (neighbours.source_scores, neighbours.sources, *means[::-1]),
     ):
-        found = rows != NO_ROW
-        scores = margin_scores(cosines, own[:, None], other[np.where(found, rows, 0)], margin)
-        result.append(np.where(found, scores, np.float32(-np.inf)))
+        scores = np.empty(rows.shape, np.float32)
+        for part in row_blocks(*rows.shape):
+            found = rows[part] != NO_ROW
+            others = other[np.where(found, rows[part], 0)]
+            margins = margin_scores(cosines[part], own[part, None], others, margin)
+            scores[part] = np.where(found, margins, np.float32(-np.inf))
+        result.append(scores)
     return tuple(result)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
+_BLOCK = 2**19  # elements; a few temporary arrays of so many take about 20 MB
 NO_ROW = -1  # where fewer neighbours were found than asked for; its score is -inf
 
 
@@ -51,6 +53,23 @@ def merge_top_k(
     Returns:
         The scores float32 [queries, k] and the rows int64 [queries, k].
     """
+    best = none_yet(*scores.shape)
+    for part in row_blocks(len(scores), scores.shape[1] + more_scores.shape[1]):
+        best[0][part], best[1][part] = _merge_block(
+            scores[part], rows[part], more_scores[part], more_rows[part]
+        )
+    return best
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Yield the rows of a large array in blocks, so that temporary arrays stay small."""
+    step = max(1, _BLOCK // max(1, columns))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _merge_block(
+    scores: np.ndarray, rows: np.ndarray, more_scores: np.ndarray, more_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     k = scores.shape[1]
     scores = np.concatenate([scores, more_scores], axis=1, dtype=np.float32)
     rows = np.concatenate([rows, more_rows], axis=1, dtype=np.int64)

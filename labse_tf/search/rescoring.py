@@ -8,7 +8,8 @@ import numpy as np
 
 from labse_tf.search.neighbours import NO_ROW
 
-_ROWS = 512  # queries at a time, each thread
+# Candidates at a time, each thread, of all queries together: 24 MiB of float32 at 768 dimensions.
+_CANDIDATES = 8192
 # Neighbours whose scores differ by less are ordered by float64.
 _CLOSE = 1e-5
 
@@ -29,11 +30,12 @@ def rescore(
         [queries, k]; of equal products the first row comes first. -inf and `NO_ROW` where a query
         has fewer than k candidates.
     """
+    step = max(1, _CANDIDATES // max(1, indices.shape[1]))
     scores = np.empty([len(queries), k], np.float32)
     best = np.empty([len(queries), k], np.int64)
 
     def score(start: int) -> None:
-        part = slice(start, start + _ROWS)
+        part = slice(start, start + step)
         some = np.sort(indices[part], axis=1)  # of equal scores, the first comes first
         none = some == NO_ROW
         own = queries[part].astype(np.float32, copy=False)
@@ -55,7 +57,7 @@ def rescore(
         best[part] = np.take_along_axis(some, order, axis=1)
 
     with ThreadPoolExecutor() as threads:  # NumPy releases the GIL
-        for _ in threads.map(score, range(0, len(queries), _ROWS)):
+        for _ in threads.map(score, range(0, len(queries), step)):
             pass
     return scores, best
 

@@ -1,12 +1,14 @@
 """Embeddings of a side: stored forms against NumPy, runs that are cut off, given ones."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 
 from labse_tf.mining import embedding
-from labse_tf.mining.embedding import check_given, embed_side, given_rows, unit_rows
+from labse_tf.mining.embedding import embed_side
+from labse_tf.mining.given_embeddings import check_given, given_rows, unit_rows
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.rows import Int8Rows, forget_pages, open_rows
 from labse_tf.mining.sides import read_side
@@ -39,7 +41,7 @@ def test_stored_rows(side, expected, tmp_path, dtype, error):
 
 
 def test_it_goes_on_where_it_was_cut_off(side, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "_SENTENCES", 16)
+    monkeypatch.setattr(embedding, "EMBEDDED_AT_ONCE", 16)
     seen = []
 
     def encode(sentences):
@@ -58,7 +60,7 @@ def test_it_goes_on_where_it_was_cut_off(side, expected, tmp_path, monkeypatch):
 
 
 def test_warnings_are_summed(side, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(embedding, "_SENTENCES", 30)
+    monkeypatch.setattr(embedding, "EMBEDDED_AT_ONCE", 30)
 
     def encode(sentences):
         warnings.warn(f"1,002 of {len(sentences)} sentences are longer and were cut.", stacklevel=2)
@@ -97,15 +99,57 @@ def test_given_rows_that_do_not_fit(side, tmp_path, change, message):
         given_rows(tmp_path / "x.npy", side, "a.txt")
 
 
+def test_files_that_are_not_npy(side, tmp_path):
+    path, rows = tmp_path / "y.npy", by_hash(map(str, range(90)))
+    np.save(path, rows)
+    damaged = path.read_bytes()[:-1]
+    np.savez(tmp_path / "z.npz", rows)
+    objects = tmp_path / "objects.npy"
+    np.save(objects, np.array([{}] * 90, object))
+    for content, message in (
+        (b"no array", r"y.npy: not a .npy file. If it holds raw float32 .* numpy.fromfile"),
+        (rows.tobytes(), r"y.npy: not a .npy file. If it holds raw float32"),
+        (b"", r"y.npy: not a .npy file"),
+        ((tmp_path / "z.npz").read_bytes(), r"y.npy: an .npz archive, not a .npy file. Write"),
+        (damaged, r"y.npy: a damaged .npy file, or not one of numbers: mmap length"),
+        (objects.read_bytes(), r"y.npy: a damaged .npy file, or not one of numbers: .* objects"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message) as error:
+            given_rows(path, side, "a.txt")
+        assert "pickle" not in str(error.value)
+
+
+def test_given_rows_are_read_when_they_are_used(tmp_path):
+    """One duplicate or empty line must not bring all embeddings into memory."""
+    count, dim = 40_000, 64
+    lines = ["", *(f"sentence {i}" for i in range(count - 2)), "sentence 7"]
+    side = read_side(lines, "source", str(tmp_path), MiningOptions(), "a.txt")
+    rows = np.random.default_rng(0).normal(size=[count, dim]).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.save(tmp_path / "x.npy", rows)
+    tracemalloc.start()
+    found = unit_rows(
+        given_rows(tmp_path / "x.npy", side, "a.txt"), str(tmp_path / "unit.npy"), "x.npy"
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.9 * rows.nbytes and not (tmp_path / "unit.npy").exists()
+    assert found.shape == (count - 2, dim) and found.dtype == np.float32
+    expected, some = rows[1:-1], np.array([[3, 9], [0, count - 3]])
+    np.testing.assert_array_equal(found[10:20], expected[10:20])
+    np.testing.assert_array_equal(found[some[0]], expected[some[0]])
+    np.testing.assert_array_equal(np.take(found, some, axis=0), expected[some])
+    forget_pages(found)
+    np.testing.assert_array_equal(found[-5:], expected[-5:])
+
+
 def test_given_rows_of_another_model(side, tmp_path):
     rows = given_rows(by_hash(map(str, range(90))), side, "a.txt")
     with pytest.raises(ValueError, match=r"x.npy: row \d+ is not the model's embedding of 'sente"):
         check_given(rows, side, "x.npy", by_hash)
     with pytest.raises(ValueError, match=r"of 24 numbers, but the model's embeddings of 3: they"):
         check_given(rows, side, "x.npy", lambda s: np.ones([len(s), 3], np.float32))
-    (tmp_path / "y.npy").write_bytes(b"no array")
-    with pytest.raises(ValueError, match=r"y.npy: not a .npy file"):
-        given_rows(tmp_path / "y.npy", side, "a.txt")
     for value, what in ((np.nan, "NaN or infinity"), (0, "nothing but zeros")):
         broken = rows.copy()
         broken[5] = value

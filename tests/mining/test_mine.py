@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import unicodedata
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.output import HEADER, meta_path
 from labse_tf.mining.plan import plan
 from labse_tf.mining.scoring import score_pairs
+from tests.data.test_ranking_pairs import write_tfrecord
 from tests.evaluation.test_mining import mining_set
 from tests.planted import by_hash, planted, translations, write
 
@@ -58,6 +60,13 @@ def test_lists_of_sentences_with_embeddings():
         labse_tf.mine(texts["de"], texts["en"], planted(table), mragin="ratio")
     with pytest.raises(ValueError, match="are the same sentences"):
         labse_tf.mine(texts["de"], texts["de"], planted(table))
+    with pytest.raises(ValueError, match="are the same sentences"):
+        labse_tf.mine(iter(texts["de"]), (text for text in texts["de"]), planted(table))
+    assert [
+        p[1:3] for p in labse_tf.mine(iter(texts["de"]), iter(texts["en"]), planted(table))
+    ] == [p[1:3] for p in labse_tf.mine(texts["de"], texts["en"], planted(table))]
+    with pytest.raises(ValueError, match="`sources`: no sentence is left of 0 lines"):
+        labse_tf.mine([], [], planted(table))
     with pytest.raises(TypeError, match="must be a list of strings"):
         labse_tf.mine("a", texts["de"], planted(table))
     with pytest.raises(ValueError, match=r"`k` \(=4\) must be at most the 1 different sentences"):
@@ -84,6 +93,26 @@ def test_the_figures_are_those_of_the_evaluation(files, tmp_path, margin, how, s
     )
 
 
+def test_duplicates_count_as_in_the_evaluation(files, tmp_path):
+    """Sentences of right pairs that occur again with other white space or another composition."""
+    text = files[0].read_text().replace("de-en s5\n", "de-en \xe95\n")
+    again = ["de-en e\u03015", "de-en  s7", " de-en\ts9 ", "", "de-en s11"]
+    text += "".join(f"de-{300 + i}\t{sentence}\n" for i, sentence in enumerate(again))
+    files[0].write_text(text)
+
+    def encode(sentences):
+        texts = [unicodedata.normalize("NFC", " ".join(s.split())) for s in sentences]
+        return np.array(
+            [files[2]([t.replace("\xe9", "s")])[0] if t else np.ones(24) for t in texts]
+        )
+
+    expected = Mining(margins=("ratio",), directions=("mutual",))(encode, tmp_path)
+    facts = mine_files(*files[:2], tmp_path / "out.tsv", encode, gold=tmp_path / "de-en.gold")
+    assert facts["source"]["copies"] == 4 and facts["source"]["dropped"]["empty"] == 1
+    assert facts["gold"]["at the best"]["recall"] <= 0.96
+    assert facts["gold"]["best F1"] == expected["de-en, ratio, mutual/best F1"]
+
+
 def test_output(files, tmp_path):
     facts = mine_files(*files[:2], tmp_path / "out.tsv.gz", files[2])
     pairs, meta = rows_of(tmp_path / "out.tsv.gz"), rows_of(tmp_path / "out.meta.tsv.gz")
@@ -108,7 +137,7 @@ def test_names_of_metadata():
 
 
 def test_it_goes_on_where_it_was_cut_off(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "_SENTENCES", 64)
+    monkeypatch.setattr(embedding, "EMBEDDED_AT_ONCE", 64)
     mine_files(*files[:2], tmp_path / "expected.tsv", files[2])
     calls = []
 
@@ -122,7 +151,7 @@ def test_it_goes_on_where_it_was_cut_off(files, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         mine_files(*files[:2], out, encode)
     assert not out.exists() and (tmp_path / "out.tsv.mining" / "source.npy").exists()
-    with pytest.raises(ValueError, match="of an interrupted run with another k: 4, now 5"):
+    with pytest.raises(ValueError, match="to an interrupted run with another k: 4, now 5"):
         mine_files(*files[:2], out, files[2], MiningOptions(k=5))
     (tmp_path / "other.en").write_text("1\tanother\n")
     with pytest.raises(ValueError, match="with another target: 'sha256:"):
@@ -217,6 +246,10 @@ def test_given_pairs_are_scored_as_mined_ones(files, tmp_path):
         tmp_path / "pairs.tsv", tmp_path / "few.tsv", files[2], MiningOptions(min_score=1.2)
     )
     assert 0 < few < len(mined)
+    write_tfrecord(tmp_path / "tabs.tfrecord", [("a\tb", "c\nd"), ("e", "f"), ("g", "h")])
+    options = MiningOptions(k=1)
+    score_pairs(tmp_path / "tabs.tfrecord", tmp_path / "tabs.tsv", by_hash, options)
+    assert [row[1:] for row in rows_of(tmp_path / "tabs.tsv")][:2] == [["a b", "c d"], ["e", "f"]]
     write(tmp_path / "bad.tsv", ["a\tb", "c\t"])
     with pytest.raises(ValueError, match=r"bad.tsv:2: the target is empty"):
         score_pairs(tmp_path / "bad.tsv", tmp_path / "x.tsv", by_hash)

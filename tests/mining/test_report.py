@@ -10,6 +10,7 @@ from labse_tf.evaluation.report.histogram import histogram
 from labse_tf.mining.mine_files import mine_files
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.report.figures import figures_of
+from labse_tf.mining.report.write import check_report
 from labse_tf.mining.run import Input, mine_pairs
 from tests.evaluation.test_mining import mining_set
 from tests.planted import planted, write
@@ -103,17 +104,34 @@ def test_bars_are_as_high_as_their_counts():
 def test_what_is_in_the_way(files, tmp_path):
     (tmp_path / "report").mkdir()
     write(tmp_path / "report" / "a.txt", ["of the user"])
-    for overwrite, message in (
-        (False, "report' exists"),
-        (True, r"has no index.html: it is not an"),
-    ):
-        with pytest.raises(FileExistsError, match=message):
+    with pytest.raises(FileExistsError, match="report' exists"):
+        check_report(tmp_path / "report", False)
+    # A folder of the user, a site with a page of that name, and a report with a file beside it.
+    folders = {"a.txt": "x"}, {"index.html": "<p>My site"}, {"index.html": "", "report.md": ""}
+    for i, contents in enumerate(folders):
+        (tmp_path / str(i)).mkdir()
+        for name, text in contents.items():
+            (tmp_path / str(i) / name).write_text(text)
+    mine_files(*files[:2], tmp_path / "out.tsv", files[2], report=tmp_path / "new")
+    check_report(tmp_path / "new", True)
+    write(tmp_path / "new" / "notes.txt", ["of the user"])
+    for name in ("report", "0", "1", "2", "new"):
+        with pytest.raises(FileExistsError, match=r"is not an earlier report \(index.html and"):
             mine_files(
-                *files[:2], tmp_path / "out.tsv", files[2], report=tmp_path / "report",
-                overwrite=overwrite,
-            )  # fmt: skip
-    with pytest.raises(ValueError, match="No pairs were found"):
-        mine_files(
-            *files[:2], tmp_path / "out.tsv", files[2], MiningOptions(min_score=99.0),
-            report=tmp_path / "new",
+                *files[:2], tmp_path / "out.tsv", files[2], report=tmp_path / name, overwrite=True
+            )
+    assert (tmp_path / "new" / "notes.txt").exists()
+
+
+def test_a_report_of_no_pairs(files, tmp_path):
+    options = {"options": MiningOptions(min_score=99.0), "gold": tmp_path / "de-en.gold"}
+    for _ in range(2):  # and in place of an earlier report
+        facts = mine_files(
+            *files[:2], tmp_path / "out.tsv", files[2], report=tmp_path / "report",
+            overwrite=True, **options,
         )  # fmt: skip
+    assert facts["pairs"] == 0 and (tmp_path / "out.tsv").read_text() == ""
+    page = Page((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
+    assert page.open == [] and any("No pairs are left." in text for text in page.texts)
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "No pairs are left." in text and "score below" in text

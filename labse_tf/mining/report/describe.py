@@ -7,6 +7,8 @@ from typing import Any
 
 from labse_tf.mining.options import MiningOptions
 
+NO_PAIRS = "No pairs are left. Loosen the options that drop them."
+
 
 def described(facts: dict[str, Any], options: MiningOptions) -> list[tuple[str, str]]:
     """(name, value) of what was read, dropped and found, and of options that are not defaults."""

@@ -57,6 +57,8 @@ class Figures:
         bands: of falling score; empty ones are left out.
         curve: precision, recall and F1 along the threshold, if right pairs are known.
         kept: the share of the pairs that is kept along the threshold.
+
+    Without pairs, everything is empty.
     """
 
     edges: list[float]
@@ -68,7 +70,7 @@ class Figures:
 
 
 def figures_of(found: Mined, measured: Ranked | None, seed: int) -> Figures:
-    """Figures of the pairs that were mined; there must be some.
+    """Compute the figures of the mined pairs.
 
     Args:
         found: the pairs.
@@ -76,6 +78,8 @@ def figures_of(found: Mined, measured: Ranked | None, seed: int) -> Figures:
         seed: of the samples.
     """
     scores = found.pairs.scores.astype(np.float64)
+    if not len(scores):
+        return Figures([], [], [], [], None, {})
     low, high = float(scores.min()), float(scores.max())
     counts, edges = np.histogram(scores, bins=_BARS, range=(low, high) if low < high else None)
     thresholds = [

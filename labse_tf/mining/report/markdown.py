@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labse_tf.mining.options import MiningOptions
-from labse_tf.mining.report.describe import described
+from labse_tf.mining.report.describe import NO_PAIRS, described
 from labse_tf.mining.report.figures import Figures
 
 
@@ -17,6 +17,8 @@ def render_markdown(
     lines += [f"- {name}: {value}" for name, value in described(facts, options)]
     if command:
         lines += ["", f"    {command}"]
+    if not figures.thresholds:
+        return "\n".join([*lines, "", NO_PAIRS]) + "\n"
     measured = list(figures.thresholds[0].measured)
     heads = ["threshold", "pairs", "share", *measured]
     lines += ["", _row(heads), _row(["---:"] * len(heads))]

@@ -10,8 +10,10 @@ from labse_tf.evaluation.report.charts import curve, curve_legend, typeset
 from labse_tf.evaluation.report.histogram import histogram
 from labse_tf.evaluation.report.page import render_page
 from labse_tf.mining.options import MiningOptions
-from labse_tf.mining.report.describe import described
+from labse_tf.mining.report.describe import NO_PAIRS, described
 from labse_tf.mining.report.figures import Band, Figures
+
+TITLE = "Mined pairs"
 
 
 def render_html(
@@ -24,6 +26,8 @@ def render_html(
     )
     code = f"<pre><code>{escape(command)}</code></pre>" if command else ""
     header = f'<div class="models"><article class="model"><dl>{said}</dl>{code}</article></div>\n'
+    if not figures.thresholds:
+        return render_page(TITLE, header, f'<p class="note">{escape(NO_PAIRS)}</p>\n')
     main = (
         f'<section id="scores"><h2>Scores</h2>\n{_charts(figures, facts)}</section>\n'
         f'<section id="thresholds"><h2>Thresholds</h2>\n{_thresholds(figures)}</section>\n'
@@ -32,7 +36,7 @@ def render_html(
         "far above all others is often boilerplate (--max-score).</p>\n"
         f"{''.join(map(_band, figures.bands))}</section>\n"
     )
-    return render_page("Mined pairs", header, main)
+    return render_page(TITLE, header, main)
 
 
 def _charts(figures: Figures, facts: dict[str, Any]) -> str:

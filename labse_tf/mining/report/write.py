@@ -10,28 +10,38 @@ from labse_tf.files.atomic import atomic_directory
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.report.figures import figures_of
 from labse_tf.mining.report.markdown import render_markdown
-from labse_tf.mining.report.page import render_html
+from labse_tf.mining.report.page import TITLE, render_html
 from labse_tf.mining.run import Mined
 
 PAGE, TABLE = "index.html", "report.md"
+_HEAD = 4096  # Bytes at the start of a page, within which the title is.
 
 
 def check_report(path: str | os.PathLike, overwrite: bool) -> None:
     """Says what is wrong with a report's directory before hours are spent on it.
 
     Raises:
-        FileExistsError: it exists, and `overwrite` is False or it is something else than a report.
+        FileExistsError: If the directory exists, and `overwrite` is False or it holds anything but
+            a report.
     """
     path = os.fspath(path)
     if not os.path.lexists(path):
         return
     if not overwrite:
         raise FileExistsError(f"{path!r} exists. Choose another path, or --overwrite it.")
-    if not os.path.isfile(os.path.join(path, PAGE)):
+    if not _is_report(path):
         raise FileExistsError(
-            f"{path!r} has no {PAGE}: it is not an earlier report, and is not overwritten. Remove "
-            "it yourself, or choose another path."
+            f"{path!r} is not an earlier report ({PAGE} and {TABLE} alone), so it is not "
+            "overwritten. Remove it yourself, or choose another path."
         )
+
+
+def _is_report(path: str) -> bool:
+    """Return whether a directory holds what `write_report` writes, and nothing else."""
+    if not os.path.isdir(path) or sorted(os.listdir(path)) != sorted((PAGE, TABLE)):
+        return False
+    with open(os.path.join(path, PAGE), "rb") as file:
+        return f"<title>{TITLE}</title>".encode() in file.read(_HEAD)
 
 
 def write_report(
@@ -57,11 +67,8 @@ def write_report(
     Raises:
         FileExistsError: see `check_report`.
         OSError: it cannot be written.
-        ValueError: there are no pairs.
     """
     check_report(path, overwrite)
-    if not len(found.pairs):
-        raise ValueError("No pairs were found, so there is nothing to report. Loosen the options.")
     figures = figures_of(found, measured, options.seed)
     with atomic_directory(path) as folder:
         for name, text in (
