@@ -17,6 +17,7 @@ from labse_tf.mining.models import Model, encoder_of
 from labse_tf.mining.options import MiningOptions
 from labse_tf.mining.run import Input, read_sides, stored_dtype
 from labse_tf.mining.searching import (
+    check_memory,
     fastest_precision,
     how_to_search,
     lists_of,
@@ -65,6 +66,7 @@ def plan(
     counts = [len(side) for side in sides]
     total = sum(counts)
     dtype = stored_dtype(total, dim, options)
+    check_memory(*counts, dim, options)
     how = how_to_search(*counts, dim, options)
     precision = fastest_precision(dim, options.search_precision)
     products = counts[0] * counts[1]

@@ -75,11 +75,11 @@ def test_given_rows(side, expected, tmp_path):
     by_line = np.concatenate([expected, expected[:20]]).astype(np.float16)
     np.save(path, by_line)
     rows = given_rows(path, side, "a.txt")
-    np.testing.assert_array_equal(rows, by_line[:70])
-    np.testing.assert_array_equal(given_rows(by_line, side, "a.txt"), by_line[:70])
+    np.testing.assert_array_equal(rows[:], by_line[:70])
+    np.testing.assert_array_equal(given_rows(by_line, side, "a.txt")[:], by_line[:70])
     check_given(rows, side, "x.npy", by_hash)
     assert unit_rows(rows, str(tmp_path / "unit.npy"), "x.npy") is rows
-    made = unit_rows(3 * rows, str(tmp_path / "unit.npy"), "x.npy")
+    made = unit_rows(3 * rows[:], str(tmp_path / "unit.npy"), "x.npy")
     np.testing.assert_allclose(made, expected, atol=2e-3)
 
 
@@ -151,7 +151,7 @@ def test_given_rows_of_another_model(side, tmp_path):
     with pytest.raises(ValueError, match=r"of 24 numbers, but the model's embeddings of 3: they"):
         check_given(rows, side, "x.npy", lambda s: np.ones([len(s), 3], np.float32))
     for value, what in ((np.nan, "NaN or infinity"), (0, "nothing but zeros")):
-        broken = rows.copy()
+        broken = rows[:]
         broken[5] = value
         with pytest.raises(ValueError, match=rf"x.npy: the embedding of sentence 5 holds {what}"):
             unit_rows(broken, str(tmp_path / "unit.npy"), "x.npy")

@@ -265,4 +265,6 @@ def test_a_plan(files, monkeypatch):
     assert said[2].startswith(f"embeddings: {600 * 24 * 4:,} bytes (float32, 24 numbers each)")
     assert "search: exact, 90,000 products" in said[3] and said[-1].startswith("together: about 0")
     said = plan(*files, MiningOptions(search="lists", lists=64, dtype="float16"))
+    with pytest.raises(ValueError, match="too little for lists of 300 x 300"):
+        plan(*files, MiningOptions(search="lists", memory="1G"))
     assert "64 inverted lists" in said[3] and f"{600 * 24 * 2:,} bytes (float16" in said[2]

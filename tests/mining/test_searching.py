@@ -1,5 +1,7 @@
 """How mining searches: exactly or in lists, in which memory; files that are read and forgotten."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from labse_tf.mining.searching import (
     search,
     targets_at_once,
 )
+from labse_tf.search import blocks
+from labse_tf.search.both_directions import nearest_both_ways
 from tests.search.test_nearest import by_definition, clustered
 
 
@@ -35,6 +39,28 @@ def test_memory():
     check_memory(10**6, 10**6, 256, MiningOptions(memory="2500M"))
     with pytest.raises(ValueError, match=r"too little for lists of 10,000,000 x"):
         check_memory(10**7, 10**7, 256, MiningOptions(memory="4G"))
+
+
+def test_memory_of_many_neighbors(monkeypatch):
+    """What a search takes grows with k, and the number of targets at once shrinks with it."""
+    monkeypatch.setattr(searching, "_FEWEST", 256)
+    monkeypatch.setattr(blocks, "_BYTES", 2**18)  # of each thread, whatever k is
+    sources, targets = clustered(3000), clustered(3000, seed=1)
+    options = MiningOptions(k=300, memory="1G")
+    room = options.memory_bytes - searching._PROGRAM
+    at_once = targets_at_once(len(sources), len(targets), sources.shape[1], options)
+    tracemalloc.start()
+    nearest_both_ways(sources, targets, options.k, targets_at_once=at_once)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.4 * room < peak < room
+    sizes = {"k": 1000, "search": "lists", "memory": "4G"}
+    for more in ({"margin": "absolute"}, {"k": 4}):
+        check_memory(300_000, 300_000, 256, MiningOptions(**{**sizes, **more}))
+    with pytest.raises(ValueError, match=r"too little for lists of 300,000 x"):
+        check_memory(300_000, 300_000, 256, MiningOptions(**sizes))
+    with pytest.raises(ValueError, match="too little for 300,000 x"):
+        targets_at_once(300_000, 300_000, 256, MiningOptions(k=60, alternatives=True))
 
 
 def test_the_faster_precision(monkeypatch):

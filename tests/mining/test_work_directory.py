@@ -132,17 +132,17 @@ def test_another_function_does_not_resume(files, expected, tmp_path):
         mine_files(*files[:2], out, by_hash)
     with pytest.raises(ValueError, match=r"another model: .*\(24 dimensions before\)"):
         mine_files(*files[:2], out, lambda s: by_hash(s)[:, :5])
-    mine_files(*files[:2], out, lambda s: 3 * files[2](s))
+    mine_files(*files[:2], out, lambda sentences: files[2](sentences))
     assert out.read_bytes() == expected
 
 
 def test_settings_of_the_model_that_differ(files, release, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "kept_pairs", lambda *_: 1 / 0)
-    options = {"load_options": {"precision": "bfloat16"}, "encode_options": {"batch_tokens": 64}}
+    options = {"encode_options": {"long": "mean", "batch_tokens": 64}}
     with pytest.raises(ZeroDivisionError):
         mine_files(*files[:2], tmp_path / "x.tsv", release, **options)
-    options = {"load_options": {"precision": "float32"}}
-    with pytest.raises(ValueError, match="another precision: 'bfloat16', now 'float32'"):
+    options = {"load_options": {"precision": "float32"}, "encode_options": {"batch_tokens": 65}}
+    with pytest.raises(ValueError, match="another long: 'mean', now None"):
         mine_files(*files[:2], tmp_path / "x.tsv", release, **options)
 
 

@@ -53,13 +53,14 @@ def arguments(command, release, files):
     return {
         "encode": ["encode", texts[0], "--model", release, "--output", output],
         "evaluate": ["evaluate", release, "tatoeba", "--languages", "tzl", "--output", output],
+        "similarity": ["similarity", *(f"@{text}" for text in texts), "--model", release],
         "mine": [*mine, *texts],
         "mine --score": [*mine, "--score", files / "pairs.tsv"],
         "mine --dry-run": [*mine, "--dry-run", *texts],
     }[command]
 
 
-COMMANDS = ("encode", "evaluate", "mine", "mine --score", "mine --dry-run")
+COMMANDS = ("encode", "evaluate", "similarity", "mine", "mine --score", "mine --dry-run")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -92,6 +93,12 @@ def check_evaluate(model, output, said, backend, precision, lowest):
     assert (found["dim"], found["seq_length"]) == (16, SEQ_LENGTH)
     if (backend, precision) != ("tensorflow", "bfloat16"):  # which holds other weights
         assert found["fingerprint"] == model.fingerprint()
+
+
+def check_similarity(model, output, said, backend, precision, lowest):
+    found = [[float(cell) for cell in line.split("\t")] for line in said.splitlines()]
+    expected = model.encode(SOURCES) @ model.encode(TARGETS).T
+    np.testing.assert_allclose(found, expected, atol=max(1e-4, 10 * (1 - lowest)))
 
 
 def check_mine(model, output, said, backend, precision, lowest):
