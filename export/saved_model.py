@@ -62,6 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     dtypes = given_dtypes(flags)
     options = dict(head=load_head(flags.run, flags.step) if flags.mlm else None, **dtypes)
     if flags.split:
+        options["weights_dtype"] = dtypes.get("weights_dtype") or model.default_weights_dtype(
+            dtypes.get("compute_dtype", "float32")
+        )
         write_split(flags.release, model.preprocessor, model.encoder, **options)
     else:
         model.save(flags.release, overwrite=flags.overwrite, **options)

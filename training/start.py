@@ -114,7 +114,7 @@ def make_model(
                 parser.error(f"--init has a shape and words of its own; drop {' '.join(given)}")
             model = labse_tf.load(flags.init)
             if num_layers not in (None, model.encoder.config.num_layers):
-                model = labse_tf.LaBSE(model.preprocessor, deepen(model.encoder, num_layers))
+                model = model.with_parts(encoder=deepen(model.encoder, num_layers))
         else:
             preprocessor = labse_tf.Preprocessor(flags.vocab, **words)
             shape["vocab_size"] = preprocessor.vocab_size

@@ -103,7 +103,8 @@ def add_dtype_flags(parser: argparse.ArgumentParser) -> None:
         "--weights-dtype",
         choices=WEIGHTS_DTYPES,
         help="half precision stores a release in half the space, int8 its word embeddings in a "
-        "quarter (default: that of --compute-dtype)",
+        "quarter (default: as the model's source, or that of --compute-dtype if the source is in "
+        "float32)",
     )
     parser.add_argument(
         "--compute-dtype",

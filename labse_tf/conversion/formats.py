@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
 from labse_tf.pretrained import hugging_face, model_garden
-from labse_tf.release.saved_model import write_release
 
 FORMATS = ("saved-model", "hugging-face", "model-garden")
 
@@ -34,8 +34,8 @@ def convert(
         to: `"saved-model"`, a release; `"hugging-face"`, which sentence-transformers and
             transformers read; or `"model-garden"`, a checkpoint of the Model Garden's BertEncoder.
         vocab_file: see `labse_tf.load`.
-        options: of a release, `weights_dtype` and `compute_dtype`: see
-            `labse_tf.release.saved_model.write_release`.
+        options: Of a release, `weights_dtype`, by default that of the source, and
+            `compute_dtype`: see `labse_tf.release.saved_model.write_release`.
 
     Returns:
         The model that was read.
@@ -53,8 +53,14 @@ def convert(
         raise FileExistsError(f"{os.fspath(destination)!r} exists. Choose another path.")
     model = load(source, vocab_file=vocab_file)
     if to == "saved-model":
-        write_release(destination, model.preprocessor, model.encoder, **options)
+        model.save(destination, **options)
     else:
+        if model.int8_kernels is not None:
+            warnings.warn(
+                f"The kernels that `labse quantize` prepared are left out: {to} has no form for "
+                "them.",
+                stacklevel=2,
+            )
         write = {"hugging-face": hugging_face.write, "model-garden": model_garden.write}[to]
         write(destination, model.preprocessor, model.encoder)
     return model
@@ -77,7 +83,8 @@ def cosines_with(
     Returns:
         float32 [number of sentences]
     """
-    stored = stored_as(model.encoder, weights_dtype or compute_dtype)
+    weights_dtype = weights_dtype or model.default_weights_dtype(compute_dtype)
+    stored = stored_as(model.encoder, weights_dtype)
     other = LaBSE(model.preprocessor, computing_in(stored, compute_dtype))
     if sentences:
         embeddings = [model.encode(sentences, precision="float32"), other.encode(sentences)]

@@ -15,7 +15,7 @@ from labse_tf.data.texts import read_sentences
 from labse_tf.encoder.pruning import changed_tokens, count_usage, prune
 from labse_tf.files.lines import STDIN, read_lines
 from labse_tf.inference.loading import load
-from labse_tf.inference.model import LaBSE
+from labse_tf.models import named
 from labse_tf.progress_bars import progress_bar
 from labse_tf.release.saved_model import size_on_disk
 from labse_tf.tokenization.scripts import scripts_of
@@ -41,8 +41,8 @@ def prune_release(
         min_count: how often a piece must occur.
         keep_file: pieces that stay in any case, one a line.
         languages: ISO codes; pieces whose letters are of these languages' scripts stay.
-        dtypes: `weights_dtype` and `compute_dtype` of the release, see
-            `labse_tf.release.saved_model.write_release`.
+        dtypes: `weights_dtype` of the release, by default that of the source, and `compute_dtype`,
+            see `labse_tf.release.saved_model.write_release`.
 
     Returns:
         The lines of a table: before and after, and how many tokens of the corpus change; and what
@@ -71,7 +71,7 @@ def prune_release(
             keep=keep,
             scripts=scripts,
         )
-        pruned = LaBSE(*kept)
+        pruned = model.with_parts(*kept)
         total, changed = changed_tokens(
             model.preprocessor,
             pruned.preprocessor,
@@ -87,8 +87,8 @@ def prune_release(
         row("word pieces", model.preprocessor.vocab_size, pruned.preprocessor.vocab_size, ",")
     )
     lines.append(row("weights", model.encoder.count_params(), pruned.encoder.count_params(), ","))
-    if os.path.exists(source):
-        sizes = (size_on_disk(path) / 1e6 for path in (source, destination))
+    if os.path.exists(named(source)):
+        sizes = (size_on_disk(path) / 1e6 for path in (named(source), destination))
         lines.append(row("MB on disk", *sizes, ",.1f"))
     lines.append(
         f"{changed:,} of the {total:,} tokens of {usage.sentences:,} sentences change "

@@ -81,7 +81,7 @@ def quantize(
     calibrated = calibrate(backend.weights, backend.config, batches, backend.threads)
     with atomic_directory(destination) as unfinished:
         _write_release(source, model, unfinished)
-        write_kernels(unfinished, calibrated)
+        write_kernels(unfinished, calibrated, backend.weights)
         rounded = load(unfinished, backend="openvino", precision="int8")
         cosines = np.sum(_embedded(rounded, held_out) * _embedded(model, held_out), axis=1)
         if not cosines.min() >= LEAST_COSINE:

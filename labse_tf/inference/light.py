@@ -81,10 +81,9 @@ class LightLaBSE(Embedder):
 
     @functools.cached_property
     def _model(self) -> LaBSE:
-        from labse_tf.inference.model import LaBSE
-        from labse_tf.release.saved_model import read_release
+        from labse_tf.inference.model import read_model
 
-        return LaBSE(*read_release(self._path))
+        return read_model(self._path)
 
     @property
     def preprocessor(self) -> Preprocessor:

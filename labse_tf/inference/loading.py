@@ -76,7 +76,7 @@ def load(
     model = read(source, vocab_file)
     if backend == "tensorflow" and precision == "float32":
         return model
-    return to_embed(model, precision, backend, _threads(), source)
+    return to_embed(model, precision, backend, _threads())
 
 
 def _check_choices(precision: str, backend: str) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
 
 from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.precision import WITH_FLOAT16, computing_in, weights_dtype_of
@@ -13,8 +17,10 @@ from labse_tf.inference.fingerprint import Weight, compute_fingerprint
 from labse_tf.inference.tensorflow import TensorFlow, TensorFlowWordPieces
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
+from labse_tf.openvino.kernel_file import KERNEL_FILE, belong_to, read_kernels, write_kernels
 from labse_tf.processes import check_process
-from labse_tf.release.saved_model import write_release
+from labse_tf.release.configuration import read_configuration
+from labse_tf.release.saved_model import read_release, write_release
 from labse_tf.tokenization.preprocessing import Preprocessor
 
 
@@ -25,6 +31,10 @@ class LaBSE(Embedder):
         preprocessor: makes the token ids.
         encoder: embeds them.
         backend: runs the encoder's weights in TensorFlow's stead.
+        stored_dtype: Dtype in which the model's source stored the weights, which `save` keeps:
+            one of `labse_tf.release.weights_dtypes.WEIGHTS_DTYPES`.
+        int8_kernels: Kernels that `labse quantize` prepared, which `save` writes again as long
+            as the weights of the layers have not changed.
 
     Raises:
         ValueError: the vocabulary's size is not the embedding table's, or sequences are longer
@@ -37,7 +47,13 @@ class LaBSE(Embedder):
     """
 
     def __init__(
-        self, preprocessor: Preprocessor, encoder: Encoder, backend: OpenVINO | None = None
+        self,
+        preprocessor: Preprocessor,
+        encoder: Encoder,
+        backend: OpenVINO | None = None,
+        *,
+        stored_dtype: str = "float32",
+        int8_kernels: Mapping[str, np.ndarray] | None = None,
     ):
         config = encoder.config
         if preprocessor.vocab_size != config.vocab_size:
@@ -54,6 +70,22 @@ class LaBSE(Embedder):
         self.preprocessor = preprocessor
         self.encoder = encoder
         self.backend = backend
+        self.stored_dtype, self.int8_kernels = stored_dtype, int8_kernels
+
+    def with_parts(
+        self,
+        preprocessor: Preprocessor | None = None,
+        encoder: Encoder | None = None,
+        backend: OpenVINO | None = None,
+    ) -> LaBSE:
+        """Return a model with other parts, which `save` stores as it stores this one."""
+        return LaBSE(
+            preprocessor or self.preprocessor,
+            encoder or self.encoder,
+            backend,
+            stored_dtype=self.stored_dtype,
+            int8_kernels=self.int8_kernels,
+        )
 
     @property
     def dim(self) -> int:
@@ -85,19 +117,44 @@ class LaBSE(Embedder):
                 name: Weight(weight.dtype.name, tuple(weight.shape), rows_of(weight))
                 for name, weight in named_weights(self.encoder).items()
             },
-            self.backend and self.backend.calibrated,
+            self.int8_kernels,
         )
 
-    def save(self, path: str | os.PathLike, **options) -> None:
-        """Writes a release; for the options see `labse_tf.release.saved_model.write_release`.
+    def default_weights_dtype(self, compute_dtype: str = "float32") -> str:
+        """Return the dtype in which `save` stores the weights by default.
 
-        `weights_dtype` is by default that of the weights here, so that those of a model that was
-        loaded in bfloat16 are not called float32, which they are no more.
+        That is the dtype in which they are held, if it is not float32; else that of the source; and
+        `compute_dtype`, if that is float32 as well.
+        """
+        held = weights_dtype_of(self.encoder)
+        stored = self.stored_dtype if held == "float32" else held
+        return compute_dtype if stored == "float32" else stored
+
+    def save(self, path: str | os.PathLike, **options) -> None:
+        """Write a release; for the options see `labse_tf.release.saved_model.write_release`.
+
+        By default the weights are stored as in the model's source: a model that was read from a
+        release with int8 embeddings is written with int8 embeddings. Kernels that `labse quantize`
+        prepared are written as well. If the layers were trained since, a warning says that they are
+        left out.
         """
         check_process()
-        stored = weights_dtype_of(self.encoder)
-        if stored != "float32" and options.get("weights_dtype") is None:
-            options["weights_dtype"] = stored
+        if options.get("weights_dtype") is None:
+            compute_dtype = options.get("compute_dtype", "float32")
+            options["weights_dtype"] = self.default_weights_dtype(compute_dtype)
+        kernels = self.int8_kernels
+        if kernels is not None and not belong_to(kernels, _layers(self.encoder)):
+            warnings.warn(
+                f"{KERNEL_FILE} is left out of {os.fspath(path)!r}: the layers are not those that "
+                "`labse quantize` prepared it for. Run `labse quantize` on the new release.",
+                stacklevel=2,
+            )
+            kernels = None
+
+        def add_kernels(directory: str, stored: Encoder) -> None:
+            write_kernels(directory, kernels, _layers(stored))
+
+        options["add_files"] = None if kernels is None else add_kernels
         write_release(path, self.preprocessor, self.encoder, **options)
 
     def _made(self, precision: str) -> Windows:
@@ -111,3 +168,24 @@ class LaBSE(Embedder):
     def word_pieces(self) -> TensorFlowWordPieces:
         """Splits sentences, as `encode` does."""
         return TensorFlowWordPieces(self.preprocessor)
+
+
+def read_model(path: str | os.PathLike) -> LaBSE:
+    """Read a release as a trainable model.
+
+    Raises:
+        FileNotFoundError: If there is no such directory.
+        ValueError: If it is not a release, or not a complete one.
+    """
+    found = read_configuration(path)
+    return LaBSE(
+        *read_release(path),
+        stored_dtype=found.weights_dtype,
+        int8_kernels=read_kernels(path, found.encoder),
+    )
+
+
+def _layers(encoder: Encoder) -> dict[str, np.ndarray]:
+    """Return the weights of an encoder, without the word embeddings."""
+    weights = named_weights(encoder)
+    return {name: weights[name].numpy() for name in weights if name != "embeddings/word"}

@@ -12,34 +12,24 @@ import tensorflow_hub as hub
 
 from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.encoder.weights import named_weights
-from labse_tf.inference.model import LaBSE
+from labse_tf.inference.model import LaBSE, read_model
 from labse_tf.openvino.encoder import OpenVINO
-from labse_tf.openvino.kernel_file import read_kernels
 from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.release.configuration import is_release
-from labse_tf.release.saved_model import read_release
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
-def to_embed(
-    model: LaBSE, precision: str, backend: str, threads: int, source: str | None = None
-) -> LaBSE:
-    """The model in another precision or with another backend, see `labse_tf.load`.
-
-    Args:
-        source: what it was read from.
-    """
+def to_embed(model: LaBSE, precision: str, backend: str, threads: int) -> LaBSE:
+    """The model in another precision or with another backend, see `labse_tf.load`."""
     if backend == "openvino":
         weights = {
             name: np.from_dlpack(variable.value())  # its own memory
             for name, variable in named_weights(model.encoder).items()
         }
-        config = model.encoder.config
-        kernels = read_kernels(source, config) if source and is_release(source) else None
-        backend = OpenVINO(weights, config, precision, threads, kernels)
-        return LaBSE(model.preprocessor, model.encoder, backend)
-    return LaBSE(model.preprocessor, stored_as(computing_in(model.encoder, precision), precision))
+        config, kernels = model.encoder.config, model.int8_kernels
+        return model.with_parts(backend=OpenVINO(weights, config, precision, threads, kernels))
+    return model.with_parts(encoder=stored_as(computing_in(model.encoder, precision), precision))
 
 
 def read(source: str, vocab_file: str | os.PathLike | None) -> LaBSE:
@@ -74,8 +64,10 @@ def _downloaded(name: str) -> str:
 
 def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
     if is_release(path):
-        read, brings_vocabulary = read_release, True
-    elif tf_hub.is_saved_model(path):
+        if vocab_file is not None:
+            raise _brings_vocabulary(path)
+        return read_model(path)
+    if tf_hub.is_saved_model(path):
         read, brings_vocabulary = tf_hub.read, False
     elif model_garden.is_model_garden(path):
         read, brings_vocabulary = model_garden.read, False
@@ -90,8 +82,12 @@ def _from_directory(path: str, vocab_file: str | os.PathLike | None) -> LaBSE:
     if vocab_file is None:
         return LaBSE(*read(path))
     if brings_vocabulary:
-        raise ValueError(f"{path!r} brings its own vocabulary; `vocab_file` is not for it.")
+        raise _brings_vocabulary(path)
     return LaBSE(*read(path, os.fspath(vocab_file)))
+
+
+def _brings_vocabulary(path: str) -> ValueError:
+    return ValueError(f"{path!r} brings its own vocabulary; `vocab_file` is not for it.")
 
 
 def _listing(path: str) -> list[str]:

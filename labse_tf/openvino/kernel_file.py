@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Mapping
@@ -13,12 +14,40 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.openvino.calibration import linear_layers
 
 KERNEL_FILE = "int8.npz"
+_DIGEST = "layers_sha256"  # Identifies the float weights that the kernels were made of.
 
 
-def write_kernels(directory: str | os.PathLike, calibrated: Mapping[str, np.ndarray]) -> None:
-    """Writes what `labse_tf.openvino.calibration.calibrate` found into a release's directory."""
+def write_kernels(
+    directory: str | os.PathLike,
+    calibrated: Mapping[str, np.ndarray],
+    weights: Mapping[str, np.ndarray],
+) -> None:
+    """Write int8 kernels into the directory of a release.
+
+    Args:
+        directory: Directory of the release.
+        calibrated: Kernels that `labse_tf.openvino.calibration.calibrate` returned.
+        weights: Weights of the release by name, in any float dtype.
+    """
+    values = {**calibrated, _DIGEST: np.array(_digest(weights))}
     with atomic_file(os.path.join(directory, KERNEL_FILE), "wb") as file:
-        np.savez(file, **calibrated)
+        np.savez(file, **values)
+
+
+def belong_to(calibrated: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]) -> bool:
+    """Return whether int8 kernels were prepared for layers with these weights."""
+    return _DIGEST in calibrated and str(calibrated[_DIGEST]) == _digest(weights)
+
+
+def _digest(weights: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of the weights, without the word embeddings, which may be pruned."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        part, _, rest = name.partition("/")
+        if (part == "embeddings" and not rest.startswith("word")) or part.startswith("layer_"):
+            digest.update(f"{name} {weights[name].shape}".encode())
+            digest.update(np.ascontiguousarray(weights[name], np.float32))
+    return digest.hexdigest()
 
 
 def read_kernels(
@@ -46,7 +75,7 @@ def read_kernels(
         expected |= {f"{name}/numbers": ((outputs, inputs), "int8")}
         expected |= {f"{name}/{part}": ((outputs,), "float32") for part in ("scale", "bias")}
         expected |= {f"{name}/{part}": ((inputs,), "float32") for part in ("step", "centre")}
-    has = {name: (array.shape, str(array.dtype)) for name, array in found.items()}
+    has = {n: (array.shape, str(array.dtype)) for n, array in found.items() if n != _DIGEST}
     if has != expected:
         wrong = next(n for n in sorted({*has, *expected}) if has.get(n) != expected.get(n))
         raise ValueError(

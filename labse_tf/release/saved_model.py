@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -41,6 +42,7 @@ def write_release(
     weights_dtype: str | None = None,
     compute_dtype: str = "float32",
     head: MaskedLanguageHead | None = None,
+    add_files: Callable[[str, Encoder], None] | None = None,
 ) -> None:
     """Writes a release, whole or not at all.
 
@@ -62,6 +64,8 @@ def write_release(
             outputs are float32 in both cases.
         head: of pre-training, for a release whose encoder also predicts masked word pieces, by
             `.mlm` (see `labse_tf.release.root`).
+        add_files: Called with the unfinished directory and the encoder as it is stored, to write
+            more files before the directory is renamed.
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False.
@@ -82,6 +86,8 @@ def write_release(
         root, signatures = release_root(preprocessor, encoder, files, head)
         _save(root, unfinished, signatures, path)
         write_warmup(unfinished)
+        if add_files is not None:
+            add_files(unfinished, encoder)
 
 
 def write_split(

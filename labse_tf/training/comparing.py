@@ -10,6 +10,7 @@ from labse_tf.encoder.config import EncoderConfig
 from labse_tf.training.config import FineTuningConfig, PretrainingConfig
 
 CHECKSUMS = "checksums"
+STORED_DTYPE = "stored_dtype"  # of the model that is trained; decides how exports store it
 # These change nothing, or the rounding of sums alone.
 _FREE = (
     *("checkpoint_every", "keep_checkpoints", "report_every", "steps_per_execution"),
@@ -29,7 +30,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Args:
         before, now: what `labse_tf.training.run_directory.describe` gives, or an experiment's.
     """
-    before, now = ({k: v for k, v in run.items() if k != "system"} for run in (before, now))
+    without = ("system", STORED_DTYPE)
+    before, now = ({k: v for k, v in run.items() if k not in without} for run in (before, now))
     lines = []
     if "settings" in before and "settings" in now:
         pair = _deciding(before.pop("settings")), _deciding(now.pop("settings"))

@@ -117,9 +117,8 @@ def fine_tune(
     with lock, Preemption(strategy) as preemption, strategy.scope():
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
-                model = LaBSE(
-                    model.preprocessor, grow(model.encoder, stage.num_layers, config.seed)
-                )
+                encoder = grow(model.encoder, stage.num_layers, config.seed)
+                model = model.with_parts(encoder=encoder)
             run = _Run(
                 pairs, held_out, ranking_loss, settings, files, preemption, callbacks, output
             )

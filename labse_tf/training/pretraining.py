@@ -116,7 +116,7 @@ def pretrain(
         head = MaskedLanguageHead(model.encoder.config, POLICIES[config.precision], config.seed)
         for stage in config.parsed_stages:
             if stage.num_layers not in (None, model.encoder.config.num_layers):
-                model = LaBSE(preprocessor, stack(model.encoder, stage.num_layers))
+                model = model.with_parts(encoder=stack(model.encoder, stage.num_layers))
             _run_stage(
                 model,
                 head,

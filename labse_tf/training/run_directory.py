@@ -35,7 +35,7 @@ from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
 from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
 from labse_tf.tokenization.preprocessing import Preprocessor
-from labse_tf.training.comparing import CHECKSUMS, differences
+from labse_tf.training.comparing import CHECKSUMS, STORED_DTYPE, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
 from labse_tf.version import __version__
@@ -75,7 +75,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
     vocab_file = os.path.join(workdir, VOCABULARY_FILE)
     options = {**BEFORE_THE_CHOICE, **run["preprocessor"]}
-    return LaBSE(Preprocessor(vocab_file, **options), encoder)
+    stored_dtype = run.get(STORED_DTYPE, "float32")
+    return LaBSE(Preprocessor(vocab_file, **options), encoder, stored_dtype=stored_dtype)
 
 
 def load_head(workdir: str | os.PathLike, step: int | None = None) -> MaskedLanguageHead:
@@ -173,6 +174,7 @@ def describe(model: LaBSE, settings: dict[str, Any]) -> dict[str, Any]:
     run = {
         "encoder": dataclasses.asdict(model.encoder.config),
         "preprocessor": preprocessor.options,
+        STORED_DTYPE: model.stored_dtype,
         "vocabulary_sha256": hashlib.sha256(preprocessor.vocabulary).hexdigest(),
         "settings": settings,
         "system": {

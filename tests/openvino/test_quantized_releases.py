@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import labse_tf
 from labse_tf.commands.main import main
 from labse_tf.conversion import quantized_releases
+from labse_tf.conversion.formats import convert
 from labse_tf.conversion.quantized_releases import quantize
 from labse_tf.inference.light import LightLaBSE
 from labse_tf.inference.model import LaBSE
@@ -16,6 +18,7 @@ from labse_tf.openvino.kernel_file import KERNEL_FILE
 from labse_tf.pretrained import hugging_face
 from tests.conftest import SENTENCES
 from tests.models import SEQ_LENGTH
+from tests.running import call
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(were cut|nothing but)")
 TEXTS = [f"{a} {b}" for a in SENTENCES for b in ("Tom", "the cat", "green", "What time is it?")]
@@ -73,6 +76,59 @@ def test_of_another_format(model, release, vocab_file, corpus, tmp_path):
     fast = labse_tf.load(tmp_path / "b", backend="openvino", precision="int8")
     assert isinstance(fast, LaBSE) and fast.backend.calibrated is not None
     assert are_close(fast.encode(TEXTS), fast.encode(TEXTS, precision="float32"))
+
+
+def kernels_of(path):
+    with np.load(path / KERNEL_FILE) as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_kernels_are_carried(quantized, corpus, tmp_path):
+    """By convert, prune, save and archives, in another dtype too."""
+    call(main, "convert", quantized, tmp_path / "converted", "--weights-dtype", "bfloat16")
+    call(main, "prune", quantized, tmp_path / "pruned", "--corpus", corpus)
+    light = labse_tf.load(quantized, backend="openvino")
+    light.save(tmp_path / "saved")
+    with tarfile.open(tmp_path / "release.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "converted", "release")
+    expected = kernels_of(quantized)
+    for name in ("converted", "pruned", "saved"):
+        found = kernels_of(tmp_path / name)
+        assert found.keys() == expected.keys()
+        different = {n for n in found if not np.array_equal(found[n], expected[n])}
+        # Half precision rounds the weights that the digest is of; the kernels stay.
+        assert different == ({"layers_sha256"} if name == "converted" else set())
+    rows = light.encode(TEXTS, precision="int8")
+    for name in ("converted", "pruned", "release.tar.gz"):
+        model = labse_tf.load(tmp_path / name, backend="openvino", precision="int8")
+        assert model.backend.calibrated is not None
+        assert np.sum(model.encode(TEXTS) * rows, axis=1).min() > 0.999, name
+    # And again from there: the digest is of the weights as they were written.
+    labse_tf.load(tmp_path / "release.tar.gz").save(tmp_path / "twice")
+    assert kernels_of(tmp_path / "twice").keys() == expected.keys()
+
+
+def test_kernels_that_do_not_fit_any_more_are_left_out(quantized, tmp_path):
+    model = labse_tf.load(quantized)
+    kernel = model.encoder.trainable_weights[-3]
+    kernel.assign(kernel + 1e-4)
+    with pytest.warns(UserWarning, match=r"int8\.npz is left out of .* Run `labse quantize`"):
+        model.save(tmp_path / "trained")
+    assert not (tmp_path / "trained" / KERNEL_FILE).exists()
+    with pytest.warns(UserWarning, match="left out: hugging-face has no form for them"):
+        convert(quantized, tmp_path / "hugging-face", "hugging-face")
+
+
+def test_the_fingerprint_covers_kernels(release, quantized):
+    found = {
+        labse_tf.load(path, backend=backend).fingerprint()
+        for path in (release, quantized)
+        for backend in ("tensorflow", "openvino")
+    }
+    assert len(found) == 2 and labse_tf.load(release).fingerprint() in found
+    changed = labse_tf.load(quantized, backend="openvino")
+    changed.backend.calibrated["layer_0/output/step"][0] *= 2
+    assert changed.fingerprint() not in found
 
 
 def test_refusals(release, quantized, corpus, tmp_path, monkeypatch):
