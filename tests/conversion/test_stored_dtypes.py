@@ -72,7 +72,7 @@ def test_archives_backends_and_precisions(release, tmp_path):
 @pytest.mark.parametrize("stages", ["", "1:50%,2:50%"])
 def test_a_run_remembers_it(release, tmp_path, stages):
     pairs = write_pairs(tmp_path / "pairs.tsv")
-    config = dataclasses.replace(CONFIG, steps=2, checkpoint_every=1, report_every=1, stages=stages)
+    config = dataclasses.replace(CONFIG, steps=4, warmup_steps=0, stages=stages)
     model = labse_tf.fine_tune(labse_tf.load(release), [pairs], config, tmp_path / "run", verbose=0)
     assert model.stored_dtype == "int8"
     assert load_run(tmp_path / "run").stored_dtype == "int8"
