@@ -22,10 +22,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help=f"directory of a SavedModel, or {NAME}")
     parser.add_argument(
-        "--against", metavar="OTHER", help="a SavedModel whose embeddings must be the same"
+        "--against",
+        metavar="OTHER",
+        help=f"SavedModel whose embeddings must be the same: a directory, or {NAME}",
     )
     flags = parser.parse_args(arguments)
-    results = verify(named(flags.model), flags.against)
+    against = None if flags.against is None else named(flags.against)
+    results = verify(named(flags.model), against)
     print(table(results))
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} of {len(results)} checks passed")

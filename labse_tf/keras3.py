@@ -32,14 +32,15 @@ class LaBSELayer(keras.layers.Layer):
 
     Args:
         path: directory of a release; or "labse-mini", the one that comes with the package.
-        trainable: whether the weights are trained, with the encoder's dropout; by default not, as
-            in hub.KerasLayer. A frozen layer has no dropout.
+        trainable: Whether the weights are trained, with the encoder's dropout; by default not, as
+            in hub.KerasLayer. A frozen layer has no dropout. Embeddings in int8, such as
+            labse-mini's, cannot be trained: convert the release to float32 first.
         name: the layer's name.
 
     Raises:
         FileNotFoundError: there is no such directory.
         RuntimeError: Keras does not run on TensorFlow.
-        ValueError: it is not a release.
+        ValueError: it is not a release; or it is to be trained, but has embeddings in int8.
 
     Example:
         >>> sentences = keras.Input(shape=(), dtype="string")
@@ -63,6 +64,9 @@ class LaBSELayer(keras.layers.Layer):
         # XLA cannot compile the tokenizer's string ops: it would abort the process.
         self.supports_jit = False
         self._release = _load(release)
+        self._is_int8 = any(v.dtype == tf.int8 for v in self._release.variables)
+        if trainable:
+            self._check_trainable()
         # Keras variables that wrap those of the release's functions: the same memory. Names without
         # ":0", which Keras' optimizers refuse, and slashes, which they take for folders.
         self._embedding_weights = [
@@ -72,7 +76,9 @@ class LaBSELayer(keras.layers.Layer):
                 trainable=True,
                 name=variable.name.removesuffix(":0").replace("/", "_"),
             )
-            for variable in self._release.trainable_variables
+            for variable in (
+                self._float_variables() if self._is_int8 else self._release.trainable_variables
+            )
         ]
         self.dim = (
             self._release.signatures["serving_default"].structured_outputs["embeddings"].shape[1]
@@ -93,6 +99,8 @@ class LaBSELayer(keras.layers.Layer):
     def call(self, inputs, training: bool | None = None):
         """Embeds sentences, or a preprocessor's ids; see the class."""
         training = bool(training) and self.trainable
+        if training:
+            self._check_trainable()
         if isinstance(inputs, Mapping):
             ids = {name: tf.cast(inputs[name], tf.int32) for name in _checked(inputs)}
             return tf.math.l2_normalize(self._release.encoder(ids, training)["default"], axis=1)
@@ -109,6 +117,30 @@ class LaBSELayer(keras.layers.Layer):
         """float32 [batch, dim], without running the release."""
         one = inputs[_checked(inputs)[0]] if isinstance(inputs, Mapping) else inputs
         return keras.KerasTensor((one.shape[0], self.dim), "float32")
+
+    def _float_variables(self) -> list[tf.Variable]:
+        """Return what earlier releases in int8 had as `trainable_variables`, for `.keras` files."""
+        return [
+            variable
+            for variable in self._release.variables
+            if variable.dtype.is_floating and "word_scale" not in variable.name
+        ]
+
+    def _check_trainable(self) -> None:
+        """Raise ValueError if nearly all of the weights are integers, which are not trained."""
+        if self._is_int8:
+            raise ValueError(
+                f"{self.release_path!r} has word embeddings in int8, which cannot be trained. "
+                f"`labse convert {self.release_path} DIR --weights-dtype float32` writes a release "
+                "that can. Or keep the layer frozen, with trainable=False."
+            )
+
+    @classmethod
+    def from_config(cls, config: dict[str, object]) -> LaBSELayer:
+        """Return a layer of these arguments; it can embed even if it could not be trained."""
+        layer = cls(**{**config, "trainable": False})
+        layer.trainable = config["trainable"]
+        return layer
 
     def get_config(self) -> dict[str, object]:
         """The arguments of the constructor."""

@@ -14,7 +14,9 @@ def add_quantize(commands) -> None:
         "quantize",
         help="a release that embeds faster in int8",
         description="Writes a release of a model, and beside it its kernels in 8 bits, rounded by "
-        "what they are multiplied by on your text. --backend openvino --precision int8 uses them.",
+        "what they are multiplied by on your text. --backend openvino --precision int8 uses them, "
+        "and is 1.7 to 1.9 times as fast as bfloat16 with 12 layers of 768. Without them int8 is "
+        "less exact, and slower than bfloat16 on CPUs with AMX.",
     )
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("destination", metavar="DST", help="directory of the release to write")

@@ -73,7 +73,8 @@ def _encoded(sentences: Iterable[str]) -> Iterator[bytes]:
     for index, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
             raise TypeError(
-                f"Sentence {index} is not a string, but {type(sentence).__name__}: {sentence!r}."
+                f"Sentence {index} is not a string, but {type(sentence).__name__}: "
+                f"{sentence!r:.100}."
             )
         try:
             yield sentence.encode("utf-8")

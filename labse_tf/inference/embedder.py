@@ -6,7 +6,7 @@ import abc
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -167,9 +167,37 @@ class Embedder(abc.ABC):
             )
         return whole
 
-    def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
-        """Cosines of each sentence of a with each of b, float32 [len(a), len(b)]."""
-        return self.encode(a) @ self.encode(b).T
+    def similarity(
+        self, a: Iterable[str] | np.ndarray, b: Iterable[str] | np.ndarray
+    ) -> np.ndarray:
+        """Return the cosines of each item of `a` with each of `b`, float32 [len(a), len(b)].
+
+        Args:
+            a, b: Sentences, which are embedded; or embeddings, an array [n, dim] of floats whose
+                rows may have any length.
+
+        Raises:
+            TypeError: If an item is neither a sentence nor a row of floats.
+            ValueError: If embeddings are not [n, dim].
+
+        Example:
+            >>> embeddings = model.encode(["Hello", "Hallo"])
+            >>> model.similarity(embeddings, embeddings).shape
+            (2, 2)
+        """
+        return self._unit_rows(a, "a") @ self._unit_rows(b, "b").T
+
+    def _unit_rows(self, given: Iterable[str] | np.ndarray, name: str) -> np.ndarray:
+        rows = _as_floats(given)
+        if rows is None:
+            return self.encode(given)
+        if rows.ndim != 2 or rows.shape[1] != self.dim:
+            raise ValueError(
+                f"`{name}` is an array of the shape {list(rows.shape)}, but embeddings of this "
+                f"model are [n, {self.dim}]."
+            )
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.maximum(norms, 1e-12)
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -201,3 +229,16 @@ class Embedder(abc.ABC):
     @abc.abstractmethod
     def _made(self, precision: str) -> Windows:
         """Return what embeds in a precision."""
+
+
+def _as_floats(given: Iterable[str] | np.ndarray) -> np.ndarray | None:
+    """Return embeddings in float32; None if they are something else, such as sentences."""
+    if isinstance(given, (list, tuple)):  # of rows
+        if not given or not all(hasattr(row, "__array__") for row in given):
+            return None
+    elif not hasattr(given, "__array__"):
+        return None
+    array = np.asarray(given)
+    # bfloat16 of TensorFlow's tensors is a dtype of its own.
+    is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return array.astype(np.float32) if is_float else None

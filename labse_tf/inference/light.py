@@ -13,6 +13,7 @@ from labse_tf.inference.embedder import Embedder
 from labse_tf.inference.fingerprint import Weight, compute_fingerprint, float32_chunks, weight_names
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
+from labse_tf.openvino.fastest import choose_precision
 from labse_tf.openvino.kernel_file import read_kernels
 from labse_tf.openvino.tokenizer import OpenVINOWordPieces, can_tokenize
 from labse_tf.release.configuration import VOCABULARY_FILE, is_release, read_configuration
@@ -41,7 +42,7 @@ class LightLaBSE(Embedder):
 
     Args:
         path: of the release, see `is_light`.
-        compute_dtype: one of `labse_tf.openvino.encoder.PRECISIONS`.
+        compute_dtype: one of `labse_tf.openvino.encoder.PRECISIONS`, or "auto".
         threads: most threads of an inference; 0: as many as there are cores.
 
     Raises:
@@ -60,8 +61,10 @@ class LightLaBSE(Embedder):
         weights = read_variables(os.path.join(path, "variables", "variables"))
         _check(weights, vocabulary, found.encoder.vocab_size, self._path)
         self.dim, self.seq_length = found.encoder.hidden_size, found.options["seq_length"]
-        self.compute_dtype = compute_dtype
         kernels = read_kernels(path, found.encoder)
+        num_layers, is_prepared = found.encoder.num_layers, kernels is not None
+        compute_dtype = choose_precision(compute_dtype, "openvino", num_layers, is_prepared)
+        self.compute_dtype = compute_dtype
         self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads, kernels)
         self._vocabulary = vocabulary
         self.word_pieces = OpenVINOWordPieces(vocabulary, found.options)

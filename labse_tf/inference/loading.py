@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from labse_tf.models import NAME, named
 from labse_tf.openvino.encoder import PRECISIONS, check_installed
+from labse_tf.openvino.fastest import AUTO
+from labse_tf.openvino.tokenizer import is_installed
 from labse_tf.processes import check_process
 
 if TYPE_CHECKING:
     from labse_tf.inference.embedder import Embedder
 
 _PRECISIONS_OF = {
-    "tensorflow": ("float32", "bfloat16", "float16"),
-    "openvino": tuple(PRECISIONS),
+    "tensorflow": ("float32", "bfloat16", "float16", AUTO),
+    "openvino": (*PRECISIONS, AUTO),
 }
 BACKENDS = tuple(_PRECISIONS_OF)
 
@@ -47,8 +50,10 @@ def load(
         vocab_file: the vocabulary of a SavedModel or a checkpoint that does not have one.
         precision: "float32"; or "bfloat16", to embed only: the weights are held and used in half
             the space, and `encode` does not cast them for each batch. Keras' global policy and
-            `floatx` change neither. "float16" is for GPUs without bfloat16; "int8", with OpenVINO
-            alone, multiplies in 8 bits; a release that `labse quantize` wrote does so faster.
+            `floatx` change neither. "float16" is for GPUs without bfloat16. "int8", with OpenVINO
+            alone, multiplies in 8 bits; prepare the model with `labse quantize` for it, since
+            unprepared int8 is slower than bfloat16 on CPUs with AMX. "auto" chooses the fastest of
+            these by the CPU's instructions; `compute_dtype` of the model says which it is.
         backend: "tensorflow"; or "openvino", to embed only: the encoder's weights are compiled
             by OpenVINO, which is faster on most CPUs (extra `openvino`). A release whose vocabulary
             is cased is then read and tokenised without TensorFlow, which is not imported: it starts
@@ -70,7 +75,13 @@ def load(
         from labse_tf.inference.light import LightLaBSE, is_light
 
         if vocab_file is None and is_light(source):
-            return LightLaBSE(source, precision, _threads())
+            if is_installed():
+                return LightLaBSE(source, precision, _threads())
+            warnings.warn(
+                "openvino_tokenizers is not installed, so TensorFlow is imported to tokenize "
+                'sentences, which takes seconds: pip install "labse_tf[openvino]"',
+                stacklevel=2,
+            )
     from labse_tf.inference.reading import read, to_embed
 
     model = read(source, vocab_file)

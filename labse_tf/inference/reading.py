@@ -14,6 +14,7 @@ from labse_tf.encoder.precision import computing_in, stored_as
 from labse_tf.encoder.weights import named_weights
 from labse_tf.inference.model import LaBSE, read_model
 from labse_tf.openvino.encoder import OpenVINO
+from labse_tf.openvino.fastest import choose_precision
 from labse_tf.pretrained import archives, hugging_face, kaggle, model_garden, tf_hub
 from labse_tf.release.configuration import is_release
 
@@ -22,13 +23,16 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 def to_embed(model: LaBSE, precision: str, backend: str, threads: int) -> LaBSE:
     """The model in another precision or with another backend, see `labse_tf.load`."""
+    config, kernels = model.encoder.config, model.int8_kernels
+    precision = choose_precision(precision, backend, config.num_layers, kernels is not None)
     if backend == "openvino":
         weights = {
             name: np.from_dlpack(variable.value())  # its own memory
             for name, variable in named_weights(model.encoder).items()
         }
-        config, kernels = model.encoder.config, model.int8_kernels
         return model.with_parts(backend=OpenVINO(weights, config, precision, threads, kernels))
+    if precision == "float32":
+        return model
     return model.with_parts(encoder=stored_as(computing_in(model.encoder, precision), precision))
 
 

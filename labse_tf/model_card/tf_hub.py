@@ -53,7 +53,7 @@ def encoder_page(
     sections = {
         "Overview": f"{overview(facts, claims)}\n\n{about}",
         "Example use": embedding_example(facts, claims, sentences)
-        + f'\n\nTo train it further: `hub.KerasLayer("{TF_HUB}{claims.handle}", trainable=True)`.',
+        + f"\n\n{_training(facts, claims)}",
         "Output details": _outputs(facts),
         "Metrics": metrics(shown),
         "Limitations": bullets(of_model(facts, claims, evaluations, saved_model=True)),
@@ -62,6 +62,17 @@ def encoder_page(
     }
     head = f"# Module {claims.handle}\n{describe_model(facts, claims)}\n\n{metadata}"
     return assembled(head, sections)
+
+
+def _training(facts: Facts, claims: Claims) -> str:
+    handle = f"{TF_HUB}{claims.handle}"
+    if facts.weights_dtype != "int8":
+        return f'To train it further: `hub.KerasLayer("{handle}", trainable=True)`.'
+    return (
+        "Its word embeddings are in int8, which cannot be trained. To train it further, convert it "
+        f"(`labse convert {handle} trainable --weights-dtype float32`), and use "
+        '`hub.KerasLayer("trainable", trainable=True)`.'
+    )
 
 
 def preprocessor_page(facts: Facts, claims: Claims, sentences: Sequence[str]) -> str:

@@ -24,19 +24,19 @@ _NO_LIMIT = 2**31 - 1  # bytes of a word
 
 
 def can_tokenize(options: Mapping[str, Any]) -> bool:
-    """Whether this tokenizer has the ids of a Preprocessor of these options.
+    """Return whether this tokenizer has the ids of a Preprocessor of these options.
 
-    It does not strip accents and fold case, nor count the characters of a word; and its package
-    may be missing.
+    It does not strip accents and fold case, nor count the characters of a word.
 
     Args:
         options: `Preprocessor.options`.
     """
-    return (
-        not options["lower_case"]
-        and options["max_word_characters"] is None
-        and importlib.util.find_spec("openvino_tokenizers") is not None
-    )
+    return not options["lower_case"] and options["max_word_characters"] is None
+
+
+def is_installed() -> bool:
+    """Return whether the package of the tokenizer's operations is installed."""
+    return importlib.util.find_spec("openvino_tokenizers") is not None
 
 
 class OpenVINOWordPieces:

@@ -140,9 +140,15 @@ def _mlm_api(encoder: Encoder, head: MaskedLanguageHead) -> tf.train.Checkpoint:
 
 
 def _for_keras_layer(api: tf.train.Checkpoint, *layers: tf_keras.layers.Layer) -> None:
-    """What hub.KerasLayer(trainable=True) looks for."""
+    """What hub.KerasLayer(trainable=True) looks for.
+
+    Of word embeddings in int8 it finds nothing to train, and says so: training the few other
+    weights alone would pass for fine-tuning.
+    """
     api.variables = [w for layer in layers for w in layer.weights]
-    api.trainable_variables = [w for layer in layers for w in layer.trainable_weights]
+    is_int8 = any(w.dtype.is_integer for w in api.variables)
+    trained = [] if is_int8 else [w for layer in layers for w in layer.trainable_weights]
+    api.trainable_variables = trained
     api.regularization_losses = []
 
 

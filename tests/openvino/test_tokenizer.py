@@ -2,7 +2,6 @@
 
 import gzip
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +97,21 @@ def test_real_sentences_of_labse_mini():
         assert getattr(word_pieces, name) == getattr(preprocessor, name)
 
 
-def test_what_it_cannot(monkeypatch):
+def test_what_it_cannot():
     options = Preprocessor(SMALL, 32).options
     assert can_tokenize(options)
     assert not can_tokenize({**options, "lower_case": True})
     assert not can_tokenize({**options, "max_word_characters": 100})
-    monkeypatch.setitem(sys.modules, "openvino_tokenizers", None)
-    assert not can_tokenize(options)
+
+
+def test_a_missing_package_is_reported(model, release, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda n, *a: find(n, *a) if n != "openvino_tokenizers" else None,
+    )
+    with pytest.warns(UserWarning, match="openvino_tokenizers is not installed, so TensorFlow is"):
+        found = labse_tf.load(release, backend="openvino")
+    assert isinstance(found, labse_tf.LaBSE)
+    np.testing.assert_allclose(found.encode(["Tom"]), model.encode(["Tom"]), atol=1e-5)

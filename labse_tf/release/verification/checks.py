@@ -154,8 +154,14 @@ def _training(model: Inspection) -> str:
 def _weights(model: Inspection) -> str:
     for name in ("root/weights", "encoder/weights"):
         variables, trainable = value(model.facts, name)
-        require(variables >= trainable > 0, f"{name}: {variables} and {trainable} to train")
-    return f"{trainable} to train, {value(model.facts, 'regularization_losses')} losses"
+        config = model.facts.get("config")
+        is_int8 = isinstance(config, dict) and config.get("weights_dtype") == "int8"
+        fewest = 0 if is_int8 else 1
+        require(variables >= trainable >= fewest, f"{name}: {variables} and {trainable} to train")
+    losses = value(model.facts, "regularization_losses")
+    if not trainable:
+        return f"none to train, since the word embeddings are in int8, {losses} losses"
+    return f"{trainable} to train, {losses} losses"
 
 
 def _pooled(model: Inspection, name: str) -> np.ndarray:
