@@ -115,6 +115,19 @@ def test_what_is_no_release(tmp_path):
         LaBSELayer(tmp_path / "half")
 
 
+def test_int8_is_not_trained_a_little():
+    with pytest.raises(ValueError, match=r"int8, which .* `labse convert labse-mini DIR --weights"):
+        LaBSELayer("labse-mini", trainable=True)
+    layer = LaBSELayer("labse-mini")
+    rows = layer(tf.constant(["Wo ist der Bahnhof?", "Where is the station?"]), training=True)
+    assert rows[0].numpy() @ rows[1].numpy() > 0.5
+    # What was saved as trainable can still be read, and embed.
+    layer = LaBSELayer.from_config({**layer.get_config(), "trainable": True})
+    assert layer(tf.constant(["a"])).shape == (1, 256) and len(layer.weights) == 4
+    with pytest.raises(ValueError, match="which cannot be trained"):
+        layer(tf.constant(["a"]), training=True)
+
+
 def test_what_is_no_sentence(release):
     layer = LaBSELayer(release)
     assert layer.weights and not layer.trainable_weights  # by default, as hub.KerasLayer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -72,11 +72,7 @@ def quantize(
     drawn = _sample_sentences(corpus, sentences)
     held_out = drawn[: max(1, int(_HELD_OUT * len(drawn)))]
     tokens = Tokens(model.word_pieces, [s.encode() for s in drawn[len(held_out) :]], "cut")
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for _, ids, mask in tokens.batches(_BATCH_TOKENS):
-            yield ids, mask
-
+    batches = ((ids, mask) for _, ids, mask in tokens.batches(_BATCH_TOKENS))
     backend = model.backend
     calibrated = calibrate(backend.weights, backend.config, batches, backend.threads)
     with atomic_directory(destination) as unfinished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -22,7 +22,7 @@ PARTS = ("numbers", "scale", "bias", "step", "centre")
 def calibrate(
     weights: Mapping[str, np.ndarray],
     config: EncoderConfig,
-    batches: Callable[[], Batches],
+    batches: Batches,
     threads: int = 0,
 ) -> dict[str, np.ndarray]:
     """Rounds the kernels of all layers to 8 bits. The pooler, of a token a sentence, stays.
@@ -32,8 +32,7 @@ def calibrate(
     Args:
         weights: by the names of an `Encoder`'s weights.
         config: of the encoder, which has layers.
-        batches: gives each time anew ids and mask, int32 [n, width], of the same sentences; a mask
-            begins with its ones.
+        batches: Ids and mask of sentences, int32 [n, width] each; a mask starts with its ones.
         threads: most threads of an inference; 0: as many as there are cores.
 
     Returns:
@@ -45,27 +44,20 @@ def calibrate(
         ValueError: there are no sentences, or a number of a layer is NaN or infinite.
     """
     inputs = _Inputs(weights, config, threads)
-    ranges = {name: _Ranges() for name in inputs.names}
-    for name, rows in inputs.of(batches()):
-        ranges[name].add(rows)
-    rounding, moments = {}, {}
-    for name in inputs.names:
-        found = ranges[name]
-        if not found.count:
-            raise ValueError("There is not one sentence to calibrate with.")
-        kernel, centre = inputs.kernel(name), ((found.low + found.high) / 2).astype(np.float32)
-        if not all(np.isfinite(values).all() for values in (centre, kernel)):
-            raise ValueError(f"The kernel of {name!r}, or what it is multiplied by, is not finite.")
-        rounding[name] = choose_steps(found.low, found.high, found.variance(), kernel), centre
-        moments[name] = np.zeros([len(centre), len(centre)], np.float32)
-    for name, rows in inputs.of(batches()):
-        step, centre = rounding[name]
-        rows = (rows - centre) / step
-        moments[name] += rows.T @ rows / ranges[name].count
+    statistics = {name: _Statistics() for name in inputs.names}
+    for name, rows in inputs.of(batches):
+        statistics[name].add(rows)
     found = {}
     for name in inputs.names:
-        kernel, (step, centre) = inputs.kernel(name), rounding[name]
-        numbers, scale = round_kernel(kernel * step, moments.pop(name))
+        observed = statistics.pop(name)  # Its moments take memory, and are not needed afterwards.
+        if not observed.count:
+            raise ValueError("There is not one sentence to calibrate with.")
+        kernel, centre = inputs.kernel(name), observed.middle()
+        if not all(np.isfinite(values).all() for values in (centre, kernel)):
+            raise ValueError(f"The kernel of {name!r}, or what it is multiplied by, is not finite.")
+        moments = observed.moments_around(centre)
+        step = choose_steps(observed.low, observed.high, np.diag(moments), kernel)
+        numbers, scale = round_kernel(kernel * step, moments / np.outer(step, step))
         bias = np.asarray(weights[f"{name}/bias"], np.float32) + kernel @ centre
         values = dict(numbers=numbers, scale=scale, bias=bias, step=step, centre=centre)
         found |= {f"{name}/{part}": values[part] for part in PARTS}
@@ -126,23 +118,33 @@ class _Inputs:
                 yield name, rows[mask[:, : rows.shape[1]] > 0]
 
 
-class _Ranges:
-    """Of numbers in columns: the ends, and how they vary."""
+class _Statistics:
+    """The ranges of numbers in columns, and the mean of their outer products."""
 
     def __init__(self):
         self.count, self.low, self.high = 0, np.inf, -np.inf
-        self._sum, self._squares = 0.0, 0.0
+        # Sums of differences from a first mean, which keeps them small enough for float32.
+        self._origin = self._sum = self._products = 0.0
 
     def add(self, rows: np.ndarray) -> None:
+        """Add rows, float32 [n, columns]."""
         if not len(rows):
             return
+        if not self.count:
+            self._origin = rows.mean(axis=0)
         self.count += len(rows)
         self.low = np.minimum(self.low, rows.min(axis=0))
         self.high = np.maximum(self.high, rows.max(axis=0))
-        self._sum += rows.sum(axis=0, dtype=np.float64)
-        self._squares += np.square(rows, dtype=np.float64).sum(axis=0)
+        rows = rows - self._origin
+        self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+        self._products += rows.T @ rows
 
-    def variance(self) -> np.ndarray:
-        """The mean of the squared distances from the middles of the ranges."""
-        middle = (self.low.astype(np.float64) + self.high) / 2
-        return self._squares / self.count - 2 * middle * self._sum / self.count + middle**2
+    def middle(self) -> np.ndarray:
+        """Return the middles of the ranges, float32 [columns]."""
+        return ((self.low + self.high) / 2).astype(np.float32)
+
+    def moments_around(self, centre: np.ndarray) -> np.ndarray:
+        """Return the mean of the outer products of the distances from a point with themselves."""
+        mean, offset = self._sum / self.count, centre.astype(np.float64) - self._origin
+        cross = np.outer(mean, offset)
+        return self._products / self.count - cross - cross.T + np.outer(offset, offset)

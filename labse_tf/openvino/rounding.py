@@ -65,28 +65,46 @@ def round_kernel(kernel: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, n
         int8 [outputs, inputs], and float32 [outputs], the scale of each row.
     """
     order = np.argsort(-np.diag(moments), kind="stable")  # what matters most is rounded first
-    rest = kernel[:, order].astype(np.float32)
+    # Columns are rows here, so that each lies in memory as one piece.
+    rest = np.ascontiguousarray(kernel[:, order].T, np.float32)
     factor = _factor(moments[np.ix_(order, order)].astype(np.float64))
-    largest = np.abs(rest).max(axis=1)
+    largest = np.abs(rest).max(axis=0)
     scales = np.where(largest > 0, largest / LARGEST, 1).astype(np.float32)
     numbers = np.empty(rest.shape, np.int8)
-    for start in range(0, rest.shape[1], _BLOCK):
-        end = min(start + _BLOCK, rest.shape[1])
-        errors = np.empty([rest.shape[0], end - start], np.float32)
-        for column in range(start, end):
-            found = np.clip(np.rint(rest[:, column] / scales), -LARGEST, LARGEST)
-            numbers[:, column] = found
-            error = (rest[:, column] - found * scales) / factor[column, column]
-            errors[:, column - start] = error
-            rest[:, column + 1 : end] -= np.outer(error, factor[column, column + 1 : end])
-        rest[:, end:] -= errors @ factor[start:end, end:]
-    in_order = np.empty_like(numbers)
-    in_order[:, order] = numbers
+    for start in range(0, len(rest), _BLOCK):
+        end = min(start + _BLOCK, len(rest))
+        block, errors = rest[start:end], np.empty([end - start, len(scales)], np.float32)
+        own = factor[start:end, start:end]
+        for i in range(len(block)):
+            rounded = np.clip(np.rint(block[i] / scales), -LARGEST, LARGEST)
+            numbers[start + i] = rounded
+            errors[i] = (block[i] - rounded * scales) / own[i, i]
+            block[i + 1 :] -= own[i, i + 1 :, np.newaxis] * errors[i]
+        rest[end:] -= factor[start:end, end:].T @ errors
+    in_order = np.empty(kernel.shape, np.int8)
+    in_order[:, order] = numbers.T
     return in_order, scales
 
 
 def _factor(moments: np.ndarray) -> np.ndarray:
-    """The upper Cholesky factor of the inverse, float32."""
+    """Return the upper Cholesky factor of the inverse, float32.
+
+    It is the inverse of the lower factor of the matrix with its rows and columns in reverse order,
+    reversed again, which spares inverting the whole matrix.
+    """
     diagonal = np.diag_indices_from(moments)
     moments[diagonal] += _DAMPING * np.mean(moments[diagonal]) or 1.0
-    return np.linalg.cholesky(np.linalg.inv(moments)).T.astype(np.float32)
+    lower = np.linalg.cholesky(moments[::-1, ::-1])
+    return _inverse_of_lower(lower)[::-1, ::-1].astype(np.float32)
+
+
+def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
+    """Return the inverse of a lower triangular matrix, by halves: nearly all is in products."""
+    if len(lower) <= _BLOCK:
+        return np.tril(np.linalg.inv(lower))
+    half = len(lower) // 2
+    first, last = _inverse_of_lower(lower[:half, :half]), _inverse_of_lower(lower[half:, half:])
+    inverse = np.zeros_like(lower)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
+    return inverse

@@ -94,3 +94,21 @@ def test_encode_traces_once(model):
     graph = model._windows["float32"].run.graph
     assert graph.experimental_get_tracing_count() == 1
     assert tf.config.functions_run_eagerly() is False
+
+
+def test_similarity_of_embeddings(model):
+    """As in sentence-transformers: of what was embedded before, of any length."""
+    rows = model.encode(SENTENCES[:3])
+    expected = model.similarity(SENTENCES[:3], SENTENCES[3:5])
+    for given in (rows, list(rows), 7 * rows.astype(np.float64), tf.constant(rows)):
+        found = model.similarity(given, SENTENCES[3:5])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(np.diag(model.similarity(rows, rows)), 1, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"`b` is an array of the shape \[3, 15\], but .* \[n, 16\]"
+    ):
+        model.similarity(rows, rows[:, 1:])
+    with pytest.raises(TypeError, match=r"Sentence 0 is not a string, but list: ") as error:
+        model.similarity(rows.tolist(), rows)
+    assert len(str(error.value)) < 200
+    assert model.similarity(np.array(["Tom"]), ["Tom"]).item() == pytest.approx(1, abs=1e-6)

@@ -20,7 +20,7 @@ def weights_of(model):
 
 def batches_of(model, sentences, batch_tokens=400):
     tokens = Tokens(model.word_pieces, [s.encode() for s in sentences], "cut")
-    return lambda: ((ids, mask) for _, ids, mask in tokens.batches(batch_tokens))
+    return ((ids, mask) for _, ids, mask in tokens.batches(batch_tokens))
 
 
 def embed(model, sentences, run):
@@ -90,7 +90,7 @@ def test_what_cannot_be_calibrated(vocab_file, vocab_size):
     model = make(vocab_file, vocab_size, **SHAPE)
     weights, config = weights_of(model), model.encoder.config
     with pytest.raises(ValueError, match="not one sentence"):
-        calibrate(weights, config, lambda: [])
+        calibrate(weights, config, [])
     weights["layer_0/attention_qkv/kernel"][:] = np.nan
     with pytest.raises(ValueError, match=r"'layer_0/attention_qkv', or what .* not finite"):
         calibrate(weights, config, batches_of(model, MANY))

@@ -10,6 +10,7 @@ import pytest
 import labse_tf
 from labse_tf.commands.main import main
 from labse_tf.inference.light import LightLaBSE
+from labse_tf.openvino.fastest import choose_precision
 from labse_tf.openvino.kernel_file import KERNEL_FILE
 from tests.conftest import SENTENCES
 from tests.models import SEQ_LENGTH, make_model
@@ -123,6 +124,26 @@ def check_mine_score(model, output, said, backend, precision, lowest):
 def check_mine_dry_run(model, output, said, backend, precision, lowest):
     assert f"sources: {len(SOURCES)} sentences" in said and "16 numbers each" in said
     assert not output.exists()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_auto_is_a_precision_of_the_backend(models, files, backend):
+    line = arguments("evaluate", models["cased"][1], files)
+    call(main, *line, "--precision", "auto", "--backend", backend)
+    found = json.loads((files / "output").read_text())["model"]
+    assert found["precision"] == choose_precision("auto", backend, 1, False)
+
+
+def test_auto_by_instructions():
+    def chosen(flags, backend="openvino", num_layers=12, is_prepared=False):
+        return choose_precision("auto", backend, num_layers, is_prepared, frozenset(flags.split()))
+
+    amx = "avx512_vnni avx512_bf16 amx_bf16 amx_int8"
+    assert (chosen(amx), chosen(amx, is_prepared=True)) == ("bfloat16", "int8")
+    assert chosen("avx512_vnni avx512_bf16") == chosen("avx_vnni") == "int8"
+    assert chosen("avx2", is_prepared=True) == chosen(amx, num_layers=0) == "float32"
+    assert (chosen(amx, "tensorflow"), chosen("avx_vnni", "tensorflow")) == ("bfloat16", "float32")
+    assert choose_precision("int8", "openvino", 0, False) == "int8"
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -51,6 +51,18 @@ def test_products_change_less_than_by_rounding_each_number():
         assert error(kernel, numbers * scales[:, None], part) < 0.4 * error(kernel, plain, part)
 
 
+def test_the_factor_is_of_the_inverse():
+    """In halves of odd sizes too, against the inverse of the whole matrix."""
+    rows = inputs_with(np.random.default_rng(3), 500, 201, common=2)
+    moments = rows.T @ rows / 500
+    damped = moments + 0.01 * np.mean(np.diag(moments)) * np.eye(201)
+    factor = rounding._factor(moments)
+    np.testing.assert_array_equal(factor, np.triu(factor))
+    expected = np.linalg.inv(damped)
+    error = np.abs(factor.T.astype(np.float64) @ factor - expected).max()
+    assert error < 1e-5 * np.abs(expected).max()
+
+
 def test_rows_of_zeros_and_inputs_of_zeros():
     numbers, scales = round_kernel(np.zeros([2, 3], np.float32), np.zeros([3, 3]))
     assert not numbers.any() and np.isfinite(scales).all()

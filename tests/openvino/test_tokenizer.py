@@ -1,6 +1,7 @@
 """Word pieces by OpenVINO against the Preprocessor's, code point by code point."""
 
 import gzip
+import importlib.util
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import labse_tf
 from labse_tf.models import NAME, named
 from labse_tf.openvino.tokenizer import OpenVINOWordPieces, can_tokenize
 from labse_tf.tokenization.preprocessing import Preprocessor
@@ -106,11 +108,11 @@ def test_what_it_cannot():
 
 def test_a_missing_package_is_reported(model, release, monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda n, *a: find(n, *a) if n != "openvino_tokenizers" else None,
-    )
+
+    def find_others(name, package=None):
+        return None if name == "openvino_tokenizers" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_others)
     with pytest.warns(UserWarning, match="openvino_tokenizers is not installed, so TensorFlow is"):
         found = labse_tf.load(release, backend="openvino")
     assert isinstance(found, labse_tf.LaBSE)

@@ -9,6 +9,7 @@ import pytest
 
 import labse_tf
 from export.verify import main
+from labse_tf.models import NAME, named
 from labse_tf.release.saved_model import write_split
 from labse_tf.release.verification import constant_dimensions, run_checks, table, verify
 from labse_tf.release.verification.checks import CHECKS, CheckFailed, Inspection
@@ -139,6 +140,26 @@ def test_an_encoder_alone_is_compared_by_its_ids(release, model, other, tmp_path
     found = failures(verify(alone, other))
     assert found[f"equal to {other}"].startswith("differs by")
     assert "encoder, TF-Hub's API" not in found and "weights to train" not in found
+
+
+def test_names_of_models(monkeypatch):
+    """labse-mini is a name on both sides."""
+
+    def fake(path, against):
+        return [run_checks.CheckResult(f"{path} {against}", True, "")]
+
+    monkeypatch.setattr("export.verify.verify", fake)
+    process = run(main, NAME, "--against", NAME)
+    assert process.stdout.startswith(f"yes  {named(NAME)} {named(NAME)}")
+
+
+def test_int8_has_nothing_to_train():
+    (check,) = (check for name, check in CHECKS if name == "weights to train")
+    facts = {"root/weights": [7, 0], "encoder/weights": [7, 0], "regularization_losses": 0}
+    with pytest.raises(CheckFailed, match="root/weights: 7 and 0 to train"):
+        check(Inspection(facts, {}))
+    found = check(Inspection({**facts, "config": {"weights_dtype": "int8"}}, {}))
+    assert found == "none to train, since the word embeddings are in int8, 0 losses"
 
 
 def test_no_directory(tmp_path):
