@@ -126,6 +126,15 @@ def check_mine_dry_run(model, output, said, backend, precision, lowest):
     assert not output.exists()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_cased_model_is_read_once(models, files, command, monkeypatch):
+    def read_again(path):
+        raise AssertionError(f"{path} was read by TensorFlow as well")
+
+    monkeypatch.setattr("labse_tf.inference.model.read_model", read_again)
+    call(main, *arguments(command, models["cased"][1], files), "--backend", "openvino")
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_auto_is_a_precision_of_the_backend(models, files, backend):
     line = arguments("evaluate", models["cased"][1], files)
