@@ -20,6 +20,7 @@ _MARGIN = 1.35
 # arXiv 2211.10438, equation 4). Which is best depends on the outliers.
 _EXPONENTS = (0.5, 0.75, 1.0)
 _DAMPING = 0.01  # of the mean of the moments' diagonal, as in GPTQ
+_SMALLEST_FACTOR = 64  # columns that are factorized at once
 _BLOCK = 64  # columns that are rounded before the ones behind them are corrected
 
 
@@ -90,21 +91,26 @@ def _factor(moments: np.ndarray) -> np.ndarray:
     """Return the upper Cholesky factor of the inverse, float32.
 
     It is the inverse of the lower factor of the matrix with its rows and columns in reverse order,
-    reversed again, which spares inverting the whole matrix.
+    reversed again.
     """
     diagonal = np.diag_indices_from(moments)
     moments[diagonal] += _DAMPING * np.mean(moments[diagonal]) or 1.0
-    lower = np.linalg.cholesky(moments[::-1, ::-1])
-    return _inverse_of_lower(lower)[::-1, ::-1].astype(np.float32)
+    return _inverse_of_factor(moments[::-1, ::-1])[::-1, ::-1].astype(np.float32)
 
 
-def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
-    """Return the inverse of a lower triangular matrix, by halves: nearly all is in products."""
-    if len(lower) <= _BLOCK:
-        return np.tril(np.linalg.inv(lower))
-    half = len(lower) // 2
-    first, last = _inverse_of_lower(lower[:half, :half]), _inverse_of_lower(lower[half:, half:])
-    inverse = np.zeros_like(lower)
+def _inverse_of_factor(matrix: np.ndarray) -> np.ndarray:
+    """Return the inverse of the lower Cholesky factor of a positive definite matrix.
+
+    By halves, so that nearly all of the work is in matrix products: NumPy's Cholesky factorization
+    and inverse of 3,072 columns take 11 s on two cores.
+    """
+    if len(matrix) <= _SMALLEST_FACTOR:
+        return np.tril(np.linalg.inv(np.linalg.cholesky(matrix)))
+    half = len(matrix) // 2
+    first = _inverse_of_factor(matrix[:half, :half])
+    below = matrix[half:, :half] @ first.T
+    last = _inverse_of_factor(matrix[half:, half:] - below @ below.T)
+    inverse = np.zeros_like(matrix)
     inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
+    inverse[half:, :half] = -last @ (below @ first)
     return inverse
