@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from labse_tf.extras import install_hint
 from labse_tf.models import NAME, named
 from labse_tf.openvino.encoder import PRECISIONS, check_installed
 from labse_tf.openvino.fastest import AUTO
@@ -79,7 +80,7 @@ def load(
                 return LightLaBSE(source, precision, _threads())
             warnings.warn(
                 "openvino_tokenizers is not installed, so TensorFlow is imported to tokenize "
-                'sentences, which takes seconds: pip install "labse_tf[openvino]"',
+                f"sentences, which takes seconds. Install it: {install_hint('openvino')}",
                 stacklevel=2,
             )
     from labse_tf.inference.reading import read, to_embed
