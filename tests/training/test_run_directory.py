@@ -72,7 +72,9 @@ def test_the_vocabulary_of_a_run_is_that_which_was_used(vocab_file, tmp_path):
     path = tmp_path / "vocab.txt"
     shutil.copy(vocab_file, path)
     model = types.SimpleNamespace(
-        encoder=one_weight.Encoder(), preprocessor=Preprocessor(path, 8, max_word_bytes=50)
+        encoder=one_weight.Encoder(),
+        preprocessor=Preprocessor(path, 8, max_word_bytes=50),
+        stored_dtype="float32",
     )
     path.unlink()
     run, workdir = describe(model, {}), tmp_path / "run"
