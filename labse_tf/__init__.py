@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import platform
 import typing
 
 from labse_tf.version import __version__ as __version__
@@ -68,6 +69,25 @@ __all__ = [
     "read_pairs",
     "stack",
 ]
+
+
+# tensorflow-text has wheels for these alone: (platform.system(), platform.machine()).
+_PLATFORMS = {("Linux", "x86_64"): "Linux on x86-64", ("Darwin", "arm64"): "macOS on arm64"}
+
+
+def _check_platform() -> None:
+    """Raise ImportError on a platform without tensorflow-text, unless it is installed anyway."""
+    found = platform.system(), platform.machine()
+    if found in _PLATFORMS or importlib.util.find_spec("tensorflow_text") is not None:
+        return
+    raise ImportError(
+        f"labse_tf runs on {' and '.join(_PLATFORMS.values())}, but this is {' on '.join(found)}, "
+        "for which tensorflow-text has no wheel (nor for Windows and ARM Linux). Use a container "
+        "or a virtual machine of a supported platform, such as WSL on Windows."
+    )
+
+
+_check_platform()
 
 
 def __getattr__(name: str) -> typing.Any:

@@ -1,5 +1,6 @@
 """The notebooks of colab/ as they are kept, without running them (that is `make notebooks`)."""
 
+import importlib.machinery
 import json
 import re
 from pathlib import Path
@@ -60,3 +61,26 @@ def test_the_install_cell_is_the_same():
     assert all(f"/github/{repository}/blob/" in badge for badge in badges)
     pinned = re.findall(r"tensorflow ~=(\S+)", (ROOT / "setup.cfg").read_text(encoding="utf-8"))
     assert set(re.findall(r"~=(\d+\.\d+\.\d+)", code)) == set(pinned)
+
+
+@pytest.mark.parametrize("folder", ["colab", "elsewhere"])
+def test_the_install_cell_finds_the_sample_after_an_installation(folder, tmp_path, monkeypatch):
+    """`pip install .` copies labse_tf to a place that has no training/sample."""
+    (code,) = {source(cells(path, "code")[0]) for path in PATHS}
+    repository, site = tmp_path / "clone", tmp_path / "site-packages"
+    for where in (repository / "colab", repository / "training" / "sample", tmp_path / "elsewhere"):
+        where.mkdir(parents=True)
+    spec = importlib.machinery.ModuleSpec("labse_tf", None)
+    spec.origin = str(site / "labse_tf" / "__init__.py")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    commands = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: commands.append(command))
+    monkeypatch.chdir(repository / "colab" if folder == "colab" else tmp_path / "elsewhere")
+    names = {}
+    exec(code, names)
+    if folder == "colab":
+        assert names["SAMPLE"] == repository / "training" / "sample" and not commands
+    else:
+        assert names["SAMPLE"] == tmp_path / "elsewhere" / "labse-tf" / "training" / "sample"
+        (command,) = commands
+        assert command[:2] == ["git", "clone"] and command[-1] == names["CLONE"]
