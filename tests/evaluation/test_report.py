@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from labse_tf.extras import install_hint
 
 from labse_tf.evaluation.report import write as report
 from labse_tf.evaluation.report.write import write_report
+from labse_tf.extras import install_hint
 from labse_tf.files import atomic
 from tests.report_results import CODES, result, written
 
