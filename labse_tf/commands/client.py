@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 
 from labse_tf.commands.sentences import HELP, given_sentences
-from labse_tf.files.atomic import atomic_file
-from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, EmbeddingFile, check_output
+from labse_tf.files.embeddings import (
+    OUTPUT_DTYPES,
+    SUFFIX,
+    EmbeddingFile,
+    check_output,
+    stored_settings,
+)
+from labse_tf.files.journals import ResumeError, check_settings
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.client import (
     CONNECTIONS,
@@ -50,7 +54,7 @@ def add_client(commands) -> None:
         "--dtype", choices=OUTPUT_DTYPES, default="float32", help="of OUTPUT (default: float32)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help=f"go on with the rows in OUTPUT{SUFFIX}"
+        "--resume", action="store_true", help=f"continue after the rows in OUTPUT{SUFFIX}"
     )
     for name, kind, default, text in (
         ("batch-size", int, BATCH_SIZES[-1], "the most sentences in a request"),
@@ -68,7 +72,7 @@ def add_client(commands) -> None:
 
 def _client(flags: argparse.Namespace) -> None:
     if flags.resume and flags.output is None:
-        raise ValueError("--resume goes on with an --output, but there is none.")
+        raise ValueError("--resume continues an --output, but none is given.")
     if flags.output is not None:
         check_output(flags.output, flags.resume)
     with EmbeddingClient(
@@ -105,80 +109,56 @@ def _write(client: EmbeddingClient, flags: argparse.Namespace) -> None:
     if flags.resume:
         _choose_version(client, flags)
     embedding = client.encode(first)
-    file = EmbeddingFile(flags.output, embedding.shape[1], flags.dtype, resume=flags.resume)
+    file = EmbeddingFile(
+        flags.output,
+        embedding.shape[1],
+        flags.dtype,
+        resume=flags.resume,
+        settings=_settings_of(client),
+    )
     try:
-        with atomic_file(_version_file(flags)) as record:
-            json.dump(_version_of(client), record)
-        sentences = itertools.chain(first, sentences)
+        sentences = file.watch(itertools.chain(first, sentences))
         if file.rows:
-            _pass_over(file, sentences, client)
+            _skip_embedded(file, sentences, client)
         with progress_bar(initial=file.rows, unit=" sentences", unit_scale=True) as bar:
             for rows in client.stream(sentences):
                 file.append(rows)
                 bar.update(len(rows))
         embeddings = file.finish()
+    except ResumeError:
+        raise
     except BaseException:
         if file.rows:
             print(
-                f"{file.rows:,} rows are kept in {file.unfinished}: go on with --resume.",
+                f"{file.rows:,} rows are kept in {file.unfinished}: resume with --resume.",
                 file=sys.stderr,
             )
         raise
     finally:
         file.close()
-        if not os.path.exists(file.unfinished):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(_version_file(flags))
     print(f"{flags.output}: {embeddings.dtype} {list(embeddings.shape)}")
 
 
-def _version_file(flags: argparse.Namespace) -> str:
-    """Beside the rows of a run that was interrupted: of which model and version they are."""
-    return f"{flags.output}{SUFFIX}.json"
-
-
-def _version_of(client: EmbeddingClient) -> dict[str, str | int | None]:
+def _settings_of(client: EmbeddingClient) -> dict[str, str | int | None]:
     return {"model": client.model, "version": client.version}
 
 
 def _choose_version(client: EmbeddingClient, flags: argparse.Namespace) -> None:
-    """Has the client go on with the version of the rows that there are, if it was recorded.
-
-    Raises:
-        ValueError: another model or version was asked for, or the record is damaged.
-    """
-    path = _version_file(flags)
-    try:
-        with open(path, encoding="utf-8") as file:
-            recorded = json.load(file)
-        model, version = recorded["model"], recorded["version"]
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path!r} is damaged: remove it if you know the version.") from error
-    if model != client.model or client.version not in (None, version):
-        raise ValueError(
-            f"{flags.output + SUFFIX!r} cannot be resumed: its rows are of model {model!r} version "
-            f"{version}, not of {client.model!r} version {client.version}."
-        )
-    client.version = version
+    """Have the client continue with the version of the interrupted run, unless one was given."""
+    settings = stored_settings(flags.output)
+    if settings is not None and client.version is None:
+        client.version = settings.get("version")
+    if settings is not None:  # before a request is sent
+        check_settings(flags.output + SUFFIX, settings, _settings_of(client))
 
 
-def _pass_over(file: EmbeddingFile, sentences: Iterator[str], client: EmbeddingClient) -> None:
-    """Skips the sentences that have rows, if the first and the last of those are theirs."""
-    passed = list(itertools.islice(sentences, 1)) * 2
-    count = 1
-    for passed[1] in itertools.islice(sentences, file.rows - 1):
-        count += 1
-    if count < file.rows:
-        raise ValueError(
-            f"{file.unfinished!r} cannot be resumed: it has {file.rows:,} rows, but there are only "
-            f"{count:,} sentences."
-        )
-    for row, embedding in zip((0, file.rows - 1), client.encode(passed), strict=True):
+def _skip_embedded(file: EmbeddingFile, sentences: Iterator[str], client: EmbeddingClient) -> None:
+    """Skip the sentences that have rows, if the first and the last of the rows are theirs."""
+    ends = file.skip(sentences)
+    for row, embedding in zip((0, file.rows - 1), client.encode(ends), strict=True):
         # Not `> SAME`: a NaN is no embedding either.
         if not np.linalg.norm(file.read(row).astype(np.float32) - embedding) <= SAME:
-            raise ValueError(
+            raise ResumeError(
                 f"{file.unfinished!r} cannot be resumed: row {row} is not this model's embedding "
-                f"of sentence {row}. Remove the file to start anew."
+                f"of sentence {row}. Remove it to start from scratch."
             )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from labse_tf.commands.flags import add_embedding_flags, add_model_flag, encode_options
 from labse_tf.files.embeddings import OUTPUT_DTYPES, SUFFIX, check_output, rows_kept
+from labse_tf.files.journals import ResumeError
 from labse_tf.files.lines import ERRORS, STDIN, count_lines, read_lines
 from labse_tf.files.sentences import read_column, read_field
 
@@ -41,7 +42,7 @@ def add_encode(commands) -> None:
         "--dtype", choices=OUTPUT_DTYPES, default="float32", help="of the output (default: float32)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help=f"go on with the rows in OUTPUT{SUFFIX}"
+        "--resume", action="store_true", help=f"continue after the rows in OUTPUT{SUFFIX}"
     )
     parser.add_argument(
         "--deduplicate",
@@ -89,10 +90,12 @@ def _encode(flags: argparse.Namespace) -> None:
             long=flags.long,
             **options,
         )
+    except (ResumeError, BlockingIOError):  # the rows cannot be resumed by this command
+        raise
     except BaseException:
         if rows := rows_kept(flags.output):
             unfinished = flags.output + SUFFIX
-            print(f"{rows:,} rows are kept in {unfinished}: go on with --resume.", file=sys.stderr)
+            print(f"{rows:,} rows are kept in {unfinished}: resume with --resume.", file=sys.stderr)
         raise
     print(f"{flags.output}: {embeddings.dtype} {list(embeddings.shape)}")
 

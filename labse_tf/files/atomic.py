@@ -26,7 +26,7 @@ from typing import IO
 _UNFINISHED = "unfinished"
 _ASIDE = "replaced"  # what was at the path, where the file system cannot swap two directories
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' <fcntl.h>, <linux/fs.h>
+_AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCHANGE = -100, 1, 2  # Linux' <fcntl.h>, <linux/fs.h>
 _libc = ctypes.CDLL(None)
 _log = logging.getLogger(__name__)
 
@@ -119,9 +119,20 @@ def atomic_directory(
         _sync(os.path.dirname(path))
 
 
-def durable_rename(source: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Renames what is whole and on the disk, so that a power failure does not undo it."""
-    os.rename(source, path)
+def durable_rename(
+    source: str | os.PathLike, path: str | os.PathLike, *, overwrite: bool = True
+) -> None:
+    """Rename a file that is on the disk, so that a power failure does not undo the rename.
+
+    Raises:
+        FileExistsError: If `path` exists and `overwrite` is False.
+    """
+    if overwrite:
+        os.rename(source, path)
+    elif not _renameat2(source, path, _RENAME_NOREPLACE):
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+        os.rename(source, path)  # the system or the file system does not have renameat2
     _sync(os.path.dirname(os.path.abspath(path)))
 
 
@@ -226,7 +237,7 @@ def _replace(unfinished: str, path: str) -> None:
     """Gives a directory the name `path`; what was there has its name then, or is gone."""
     if not os.path.lexists(path):
         os.rename(unfinished, path)
-    elif not _exchange(unfinished, path):
+    elif not _renameat2(unfinished, path, _RENAME_EXCHANGE):
         aside = unfinished.removesuffix(_UNFINISHED) + _ASIDE
         try:
             os.rename(path, aside)
@@ -238,11 +249,11 @@ def _replace(unfinished: str, path: str) -> None:
         _remove(aside)
 
 
-def _exchange(first: str, second: str) -> bool:
-    """Swaps two paths in one step; False if the system or the file system cannot."""
+def _renameat2(source: str | os.PathLike, path: str | os.PathLike, flag: int) -> bool:
+    """Rename in one step; False if that failed, or the system or the file system cannot do it."""
     renameat2 = getattr(_libc, "renameat2", None)
-    paths = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
-    return renameat2 is not None and renameat2(*paths, _RENAME_EXCHANGE) == 0
+    paths = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(path))
+    return renameat2 is not None and renameat2(*paths, flag) == 0
 
 
 def _sync_tree(directory: str) -> None:

@@ -57,19 +57,43 @@ def lock_file(descriptor: int, path: str | os.PathLike, activity: str = "writes"
         BlockingIOError: If another process holds the lock, or has renamed or removed the file since
             it was opened.
     """
-    path = os.fspath(path)
+    _lock(descriptor, path, activity, fcntl.LOCK_EX)
+    if not _is_at(descriptor, path):
+        raise BlockingIOError(
+            f"Another process has just finished with {os.fspath(path)!r}. Start again."
+        )
+
+
+def check_unlocked(path: str | os.PathLike, activity: str = "writes") -> None:
+    """Check that no other process holds the lock of a file.
+
+    Raises:
+        BlockingIOError: If another process holds the lock.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:  # the process that held the lock has just finished
+        return
+    try:
+        _lock(descriptor, path, activity, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str | os.PathLike, activity: str, kind: int) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BlockingIOError(
-            f"Another process {activity} {path!r}. Wait until it ends, or choose another path."
+            f"Another process {activity} {os.fspath(path)!r}. Wait until it ends, or choose "
+            "another path."
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        _log.warning("%r cannot be locked (%s): do not start a second run there.", path, error)
-    if not _is_at(descriptor, path):
-        raise BlockingIOError(f"Another process has just finished with {path!r}. Start again.")
+        _log.warning(
+            "%r cannot be locked (%s): do not start a second run there.", os.fspath(path), error
+        )
 
 
 def _open_locked(path: str | os.PathLike, activity: str) -> int:

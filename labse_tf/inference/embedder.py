@@ -84,9 +84,10 @@ class Embedder(abc.ABC):
                 need to fit in memory. Until it is whole, its rows are in `OUTPUT.unfinished`,
                 itself a .npy file, which an interrupt or a full disk leaves behind.
             output_dtype: "float32", or "float16" for half the space.
-            resume: whether to go on with the rows in `OUTPUT.unfinished`, if there are any. Give
-                the same sentences from the start, and the same `long`: those embedded before are
-                passed over.
+            resume: Whether to continue after the rows in `OUTPUT.unfinished`, if there are any.
+                Give the same sentences from the start: sentences with rows are skipped. Another
+                model, precision, backend, `output_dtype` or `long`, or a changed sentence, is a
+                ResumeError; `OUTPUT.unfinished.jsonl` stores what is compared.
             deduplicate: whether a sentence that occurred before, the same byte for byte, gets the
                 row that is there already. All equal sentences of a window are found, and of those
                 before it the last two million or so, by 50 MB of hashes. False embeds each anew:
@@ -103,13 +104,15 @@ class Embedder(abc.ABC):
             `sentences`; with `output`, a read-only memory map of it.
 
         Raises:
+            BlockingIOError: another process writes to `output`.
             FileExistsError: `output` exists; or `OUTPUT.unfinished` does, and `resume` is False.
             MemoryError: a batch did not fit in memory.
             OSError: the output cannot be written, or `sentences` read.
             RuntimeError: the process was forked from one that had a model.
             TypeError: `sentences` is a string, or one of them is not (the message has its index).
             ValueError: a sentence holds a lone surrogate, which has no UTF-8 form; an argument is
-                none of the above; or the rows to resume are not this model's of these sentences.
+                none of the above; or, as its subclass ResumeError, the rows to resume are not this
+                model's of these sentences.
         """
         check_process()
         if batch_tokens < 1:
@@ -139,8 +142,12 @@ class Embedder(abc.ABC):
             if output is None:
                 rows = EmbeddingRows(length or 0, self.dim, output_dtype)
             else:
-                rows = EmbeddingFile(output, self.dim, output_dtype, resume=resume)
+                settings = self._settings(precision, long)
+                rows = EmbeddingFile(
+                    output, self.dim, output_dtype, resume=resume, settings=settings
+                )
             try:
+                sentences = rows.watch(sentences)
                 if rows.rows:
                     skip_embedded(rows, sentences, windows, _RESUME_TOLERANCE[precision], long)
                     bar.update(rows.rows)
@@ -212,6 +219,15 @@ class Embedder(abc.ABC):
             "A LaBSE cannot be pickled or copied: it has graphs that run in this process. Save it "
             "(`model.save(path)`), and labse_tf.load the path in the other process."
         )
+
+    def _settings(self, precision: str, long: str) -> dict[str, str]:
+        """Return what a run that is resumed must have in common with the interrupted one."""
+        return {
+            "model": self.fingerprint(),
+            "precision": precision,
+            "backend": "tensorflow" if self.backend is None else "openvino",
+            "long": long,
+        }
 
     def _in(self, precision: str) -> Windows:
         """What embeds in a precision, made when it is first asked for."""

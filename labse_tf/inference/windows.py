@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from labse_tf.files.embeddings import EmbeddingFile, EmbeddingRows
+from labse_tf.files.journals import ResumeError
 from labse_tf.inference.batching import DEFAULT_BATCH_TOKENS
 from labse_tf.inference.duplicates import Duplicates, Window, undivided
 from labse_tf.inference.tokens import Tokens, WordPieces
@@ -140,34 +141,26 @@ def skip_embedded(
     tolerance: float,
     long: str,
 ) -> None:
-    """Skips the sentences that have rows, after a check of the first and the last of these.
+    """Skip the sentences that have rows, and embed the first and the last of them as a check.
 
     Args:
-        rows: of an interrupted run, at least one.
-        sentences: all of them.
-        windows: embeds the first and the last that has a row once more.
-        tolerance: how far an embedding may be from its row.
-        long: what becomes of sentences that are too long, one of `LONG`.
+        rows: Rows of an interrupted run, at least one.
+        sentences: All sentences, from `rows.watch`.
+        windows: Embeds the two sentences.
+        tolerance: Maximum distance between an embedding and its row.
+        long: How long sentences are embedded, one of `LONG`.
 
     Raises:
-        ValueError: there are fewer sentences than rows, or the rows are not their embeddings.
+        ResumeError: If the sentences are not the same as before, or the rows are not their
+            embeddings.
     """
-    passed, first, last = 0, None, None
-    for last in itertools.islice(sentences, rows.rows):
-        first = last if first is None else first
-        passed += 1
-    if passed < rows.rows:
-        raise ValueError(
-            f"{rows.unfinished!r} cannot be resumed: it has {rows.rows:,} rows, but there are only "
-            f"{passed:,} sentences."
-        )
-    ends = iter([first, last])
+    ends = iter(rows.skip(sentences))
     again, *_ = next(windows.embed(ends, DEFAULT_BATCH_TOKENS, lambda count: None, long))
     for index, embedding in zip((0, rows.rows - 1), again, strict=True):
         # Not `> tolerance`: a NaN is no embedding either.
         if not np.linalg.norm(rows.read(index).astype(np.float32) - embedding) <= tolerance:
-            raise ValueError(
+            raise ResumeError(
                 f"{rows.unfinished!r} cannot be resumed: row {index} is not this model's embedding "
                 f"of sentence {index}. Was it another model or precision, or other sentences? "
-                "Remove the file to start anew."
+                "Remove it to start from scratch."
             )

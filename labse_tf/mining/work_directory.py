@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labse_tf.files.atomic import atomic_file
+from labse_tf.files.journals import check_settings
 from labse_tf.files.locks import lock_directory
 
 SUFFIX = ".mining"
@@ -34,7 +35,7 @@ def work_directory(path: str, settings: dict[str, Any]) -> Iterator[str]:
 
     Raises:
         OSError: If another process works there, or the directory cannot be written.
-        ValueError: If the directory belongs to a run with other settings.
+        ResumeError: If the directory belongs to a run with other settings.
     """
     with lock_directory(path, "mines"):
         _begin(path, settings)
@@ -77,10 +78,9 @@ def stored_choice(folder: str, name: str, choose: Callable[[], str]) -> str:
 
 def _begin(path: str, settings: dict[str, Any]) -> None:
     file = os.path.join(path, _SETTINGS)
-    settings = json.loads(json.dumps(settings))
     if os.path.exists(file):
         with open(file, encoding="utf-8") as text:
-            _check_same(path, json.load(text), settings)
+            check_settings(path, json.load(text), settings)
     elif os.listdir(path):
         raise FileExistsError(
             f"{path!r} is in the way: it has no {_SETTINGS}, so it is not of an interrupted run. "
@@ -89,13 +89,3 @@ def _begin(path: str, settings: dict[str, Any]) -> None:
     else:
         with atomic_file(file) as text:
             json.dump(settings, text, indent=1, ensure_ascii=False)
-
-
-def _check_same(path: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            raise ValueError(
-                f"{path!r} belongs to an interrupted run with another {name}: "
-                f"{before.get(name)!r:.90}, now {now.get(name)!r:.90}. Run it as before to resume "
-                "it, or remove the directory to start from scratch."
-            )

@@ -129,7 +129,7 @@ def test_a_run_that_goes_on(model, expected, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="gone"):
         model.encode(interrupted(), **options)
     np.testing.assert_allclose(np.load(tmp_path / "x.npy.unfinished"), expected[:5], atol=2e-6)
-    with pytest.raises(ValueError, match="row 4 is not this model's embedding"):
+    with pytest.raises(ValueError, match="long was 'mean' and is now 'cut'"):
         model.encode(TEXTS, **options | dict(long="cut"), resume=True)
     np.testing.assert_allclose(model.encode(TEXTS, **options, resume=True), expected, atol=2e-6)
 

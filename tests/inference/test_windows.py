@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import labse_tf
 from labse_tf.encoder.precision import computing_in, stored_as, weights_dtype_of
 from labse_tf.files.embeddings import EmbeddingFile, EmbeddingRows
+from labse_tf.files.journals import ResumeError
 from labse_tf.inference import batching
 from labse_tf.inference import windows as windows_module
 from tests.conftest import SENTENCES
@@ -212,6 +213,40 @@ def test_resuming_after_a_kill_in_the_middle_of_writing(model, tmp_path, small_w
     np.testing.assert_allclose(found, model.encode(MANY), atol=2e-6)
     # And with nothing there to resume, a run begins.
     found = model.encode(MANY, output=tmp_path / "y.npy", resume=True)
+    np.testing.assert_allclose(found, model.encode(MANY), atol=2e-6)
+
+
+def interrupted(model, sentences, rows, **options):
+    """Embed with an input that fails after so many rows."""
+
+    def failing():
+        yield from sentences[:rows]
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        model.encode(failing(), **options)
+
+
+def test_a_run_is_not_resumed_with_other_settings(
+    model, vocab_file, vocab_size, tmp_path, small_windows
+):
+    """Rows between the first and the last would be of two kinds, without a word."""
+    output, unfinished = tmp_path / "x.npy", tmp_path / "x.npy.unfinished"
+    interrupted(model, MANY, 15, output=output)
+    before = unfinished.read_bytes()
+
+    def refused(said, model=model, sentences=MANY, **options):
+        with pytest.raises(ResumeError, match=said):
+            model.encode(sentences, output=output, resume=True, **options)
+        assert unfinished.read_bytes() == before
+
+    refused("long was 'cut' and is now 'mean'", long="mean")
+    refused("precision was 'float32' and is now 'bfloat16'", precision="bfloat16")
+    refused("model was 'sha256:", model=make_model(vocab_file, vocab_size, seed=9))
+    refused(r"rows are float32 \[16\], but now they would be float16", output_dtype="float16")
+    refused("sentences 6 to 10 are not", sentences=[*MANY[:7], "edited", *MANY[8:]])
+    # What changes no row may be another.
+    found = model.encode(MANY, output=output, resume=True, batch_tokens=64, deduplicate=False)
     np.testing.assert_allclose(found, model.encode(MANY), atol=2e-6)
 
 

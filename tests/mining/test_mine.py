@@ -151,10 +151,10 @@ def test_it_goes_on_where_it_was_cut_off(files, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         mine_files(*files[:2], out, encode)
     assert not out.exists() and (tmp_path / "out.tsv.mining" / "source.npy").exists()
-    with pytest.raises(ValueError, match="to an interrupted run with another k: 4, now 5"):
+    with pytest.raises(ValueError, match="k was 4 and is now 5"):
         mine_files(*files[:2], out, files[2], MiningOptions(k=5))
     (tmp_path / "other.en").write_text("1\tanother\n")
-    with pytest.raises(ValueError, match="with another target: 'sha256:"):
+    with pytest.raises(ValueError, match="target was 'sha256:"):
         mine_files(files[0], tmp_path / "other.en", out, files[2])
     later = []
     # Another threshold would do, too: nothing that is kept depends on it.

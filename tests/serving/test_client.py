@@ -352,14 +352,15 @@ def test_command_goes_on(server, model, tmp_path):
     sentences = [SENTENCES[i % 4] for i in range(50)]
     text.write_bytes("\n".join(sentences[:40]).encode() + b"\n\xff\n")
     broken = labse("client", server.rest, f"@{text}", "--output", output, "--batch-size", 8)
-    assert broken.returncode == 2 and "go on with --resume" in broken.stderr, broken.stderr
+    assert broken.returncode == 2 and "resume with --resume" in broken.stderr, broken.stderr
     assert "text.txt:41:" in broken.stderr.splitlines()[-1]
     kept = len(np.load(f"{output}.unfinished"))
     assert 0 < kept <= 40 and not output.exists()
 
     text.write_text("\n".join(reversed(sentences)))
     other = labse("client", server.rest, f"@{text}", "--output", output, "--resume")
-    assert other.returncode == 2 and "row 0 is not this model's" in other.stderr
+    assert other.returncode == 2 and "are not the same as in the interrupted" in other.stderr
+    assert "--resume" not in other.stderr  # which has just been refused
 
     text.write_text("\n".join(sentences))
     before = server.models.answered
@@ -368,7 +369,7 @@ def test_command_goes_on(server, model, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert server.models.answered - before == 1 + 2 + 50 - kept  # the width, two rows, the others
-    assert not (tmp_path / "rows.npy.unfinished.json").exists()
+    assert not (tmp_path / "rows.npy.unfinished.jsonl").exists()
     np.testing.assert_allclose(np.load(output), model.encode(sentences), rtol=0, atol=1e-6)
 
 
@@ -399,7 +400,7 @@ def test_rest_needs_no_tensorflow(server):
 def test_flags_and_sentences_that_are_missing(server, tmp_path):
     (tmp_path / "empty.txt").touch()
     for arguments, said in (
-        (["x", "--resume"], "--resume goes on with an --output"),
+        (["x", "--resume"], "--resume continues an --output"),
         ([f"@{tmp_path / 'empty.txt'}", "--output", tmp_path / "x.npy"], "no sentences"),
     ):
         process = labse("client", server.grpc, *arguments)
