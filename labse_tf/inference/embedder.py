@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from labse_tf.inference.tokens import LONG
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.processes import check_process
 from labse_tf.progress_bars import is_watched, progress_bar
+
+if TYPE_CHECKING:
+    from labse_tf.openvino.encoder import OpenVINO
 
 # The distance that an embedding may have from its row in an interrupted run's file, which was
 # rounded otherwise: to float16, and in another batch. Unrelated sentences are at about 1.
@@ -35,12 +39,14 @@ class Embedder(abc.ABC):
         seq_length: Maximum number of tokens of a sentence, [CLS] and [SEP] included.
         compute_dtype: Precision of `encode` by default.
         precisions: Precisions that `encode` accepts.
+        backend: What runs the encoder instead of TensorFlow, or None.
     """
 
     dim: int
     seq_length: int
     compute_dtype: str
     precisions: tuple[str, ...]
+    backend: OpenVINO | None
 
     def __init__(self):
         check_process()
