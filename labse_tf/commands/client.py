@@ -19,6 +19,7 @@ from labse_tf.files.embeddings import (
     stored_settings,
 )
 from labse_tf.files.journals import ResumeError, check_settings
+from labse_tf.files.lines import read_lines
 from labse_tf.release.batch_sizes import BATCH_SIZES
 from labse_tf.serving.client import (
     CONNECTIONS,
@@ -60,13 +61,28 @@ def add_client(commands) -> None:
         ("batch-size", int, BATCH_SIZES[-1], "the most sentences in a request"),
         ("timeout", float, TIMEOUT, "seconds for a request"),
         ("retries", int, RETRIES, "how often a request is repeated"),
-        ("load-timeout", float, LOAD_TIMEOUT, "seconds for a model that is being loaded"),
+        (
+            "load-timeout",
+            float,
+            LOAD_TIMEOUT,
+            "seconds to wait for a model that is being loaded, or a server that is restarted",
+        ),
         ("connections", int, CONNECTIONS, "the most requests at once"),
     ):
         parser.add_argument(
             f"--{name}", type=kind, default=default, help=f"{text} (default: {default})"
         )
-    parser.add_argument("--tls", action="store_true", help="encrypt gRPC")
+    parser.add_argument(
+        "--tls", action="store_true", help="encrypt gRPC (for REST, write https://HOST:PORT)"
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="HTTP header or gRPC metadata of every request, such as a login; @FILE for the lines "
+        "of a file, so that a password is in no list of processes; may be repeated",
+    )
     parser.set_defaults(run=_client)
 
 
@@ -85,6 +101,7 @@ def _client(flags: argparse.Namespace) -> None:
         connections=flags.connections,
         load_timeout=flags.load_timeout,
         tls=flags.tls,
+        headers=_headers(flags.header),
     ) as client:
         if flags.output is None:
             for rows in client.stream(_sentences(flags)):
@@ -93,6 +110,20 @@ def _client(flags: argparse.Namespace) -> None:
                     print(json.dumps([float(str(x)) for x in row]), flush=True)
         else:
             _write(client, flags)
+
+
+def _headers(arguments: list[str]) -> dict[str, str]:
+    lines = itertools.chain.from_iterable(
+        read_lines(argument[1:]) if argument.startswith("@") else [argument]
+        for argument in arguments
+    )
+    headers = {}
+    for line in filter(str.strip, lines):
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise ValueError("--header must be NAME:VALUE, or @FILE with such lines.")
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 def _sentences(flags: argparse.Namespace) -> Iterator[str]:

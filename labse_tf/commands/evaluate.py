@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import os
 import shlex
 import sys
@@ -83,16 +84,23 @@ def _evaluate(flags: argparse.Namespace) -> None:
     for benchmark, data_dir in benchmarks:  # before the model is read
         benchmark.check(data_dir)
     import labse_tf
+    from labse_tf.inference.embedder import SentenceWarning
 
     model = labse_tf.load(source, precision=flags.precision, backend=flags.backend)
     options = encode_options(flags)
-    cut: list[str] = []
+    counts: collections.Counter[str] = collections.Counter()
 
     def encode(sentences: list[str]):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             embeddings = model.encode(sentences, show_progress=False, **options)
-        cut.extend(str(warning.message) for warning in caught)
+        for warning in caught:
+            if isinstance(warning.message, SentenceWarning):  # reported once, at the end
+                counts[warning.message.reason] += warning.message.count
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
         return embeddings
 
     results = measure(
@@ -111,8 +119,8 @@ def _evaluate(flags: argparse.Namespace) -> None:
         show_metrics=True,
         show_progress=None,
     )
-    if cut:
-        print(f"Sentences were cut in {len(cut):,} files; in the last: {cut[-1]}")
+    for reason, count in counts.items():
+        print(f"{count:,} sentences {reason}")
     if flags.output:
         print(f"{flags.output}: {results['seconds']:,.0f} seconds")
     if failed := failures(results):

@@ -16,6 +16,7 @@ from labse_tf.models import NAME
 from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
 from labse_tf.training.preemption import Preempted
 
+_PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL_HELP = (
     "directory of a release; or of a TF-Hub, Hugging Face or Model Garden model, an archive, a "
     f"handle of TF-Hub or Kaggle, the name of a repository; or {NAME}, which comes with labse_tf"
@@ -129,8 +130,9 @@ def run_program(
     A run that SIGTERM ended has status 75, EX_TEMPFAIL of <sysexits.h>: it is not finished, and
     goes on when it is started again.
 
-    With the environment variable LABSE_TRACEBACK the error's traceback comes before it. If who
-    reads stdout has gone (`| head -1`), the program ends without a word, with status 141.
+    With the environment variable LABSE_TRACEBACK the error's traceback comes before it. An error
+    that was not raised on purpose, such as a TypeError inside of labse_tf, names this variable. If
+    stdout is closed (`| head -1`), the program exits quietly with status 141.
 
     Args:
         main: the program.
@@ -147,6 +149,12 @@ def run_program(
         if os.environ.get("LABSE_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, (TypeError, ValueError)) and not _is_raised_here(error):
+            print(
+                f"This {type(error).__name__} may be a bug in labse_tf: LABSE_TRACEBACK=1 in the "
+                "environment shows its traceback.",
+                file=sys.stderr,
+            )
         sys.exit(2)
     except Preempted as end:
         print(end, file=sys.stderr)
@@ -154,3 +162,11 @@ def run_program(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Return whether a `raise` statement of this project raised an error, not what it calls."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    file_name = os.path.relpath(frame.filename, _PROJECT)
+    is_of_project = file_name.split(os.sep)[0] in ("labse_tf", "training", "export", "tests")
+    return is_of_project and (frame.line or "").startswith("raise")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from labse_tf.files.lines import read_lines
 
@@ -52,13 +52,20 @@ def in_utf8(sentences: Iterable[str] | os.PathLike) -> tuple[Iterator[bytes], in
             looked at before the first one is given; others when it is their turn.
 
     Raises:
-        TypeError: it is one string, or a sentence is not (the message has its index).
+        TypeError: it is one string, a table or a mapping, or a sentence is not a string (the
+            message has its index).
         ValueError: a sentence holds a lone surrogate, which has no UTF-8 form.
     """
     if isinstance(sentences, (str, bytes)):
         raise TypeError(
             f"`sentences` must be a list of strings, but it is one string: {sentences!r:.100}. "
             "Put it in a list; the name of a file in pathlib.Path."
+        )
+    # Iterating over them would give the names of the columns, or the keys.
+    if isinstance(sentences, Mapping) or hasattr(sentences, "columns"):
+        raise TypeError(
+            f"`sentences` must be a list of strings, but it is a {type(sentences).__name__}. "
+            'Choose one column or key: sentences["text"].'
         )
     if isinstance(sentences, os.PathLike):
         return _encoded(read_lines(sentences)), None

@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 _RESUME_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05, "float16": 0.01, "int8": 0.1}
 
 
+class SentenceWarning(UserWarning):
+    """A number of sentences whose embeddings may not be what the user expects.
+
+    Args:
+        count: Number of these sentences.
+        total: Number of all sentences.
+        reason: What is the matter with them.
+    """
+
+    def __init__(self, count: int, total: int, reason: str):
+        super().__init__(f"{count:,} of {total:,} sentences {reason}")
+        self.count, self.reason = count, reason
+
+
 class Embedder(abc.ABC):
     """Base class of the models that `labse_tf.load` returns, on every backend.
 
@@ -167,17 +181,14 @@ class Embedder(abc.ABC):
             finally:
                 rows.close()
         if cut:
-            warnings.warn(
-                f"{cut:,} of {count:,} sentences are longer than `seq_length` "
-                f"(={self.seq_length}) tokens and were cut.",
-                stacklevel=2,
-            )
+            reason = f"are longer than `seq_length` (={self.seq_length}) tokens and were cut."
+            warnings.warn(SentenceWarning(cut, count, reason), stacklevel=2)
         if unknown:
-            warnings.warn(
-                f"{unknown:,} of {count:,} sentences are nothing but [UNK]: none of their words is "
-                "in the vocabulary, and those of as many words have the same embedding.",
-                stacklevel=2,
+            reason = (
+                "are nothing but [UNK]: none of their words is in the vocabulary, and those of as "
+                "many words have the same embedding."
             )
+            warnings.warn(SentenceWarning(unknown, count, reason), stacklevel=2)
         return whole
 
     def similarity(

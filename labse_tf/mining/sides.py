@@ -121,6 +121,11 @@ def read_side(
         side = Side(name, path, *map(arrays.get, names), **json.loads(str(arrays["facts"])))
     if not len(side):
         why = ", ".join(f"{count:,} {reason}" for reason, count in side.dropped.items() if count)
+        if side.has_ids and side.dropped["empty"] == side.lines:
+            raise ValueError(
+                f"{place}: all {side.lines:,} lines have a TAB, and nothing after it. A TAB "
+                "separates an id from its sentence: remove the TABs at the ends of the lines."
+            )
         raise ValueError(
             f"{place}: no sentence is left of {side.lines:,} lines"
             f"{f' (dropped: {why})' if why else ''}. Give another file, or loosen what drops them."

@@ -69,9 +69,9 @@ class Claims:
         _check(_LICENSE, "license", self.license, wanted)
         if not self.languages:
             raise ValueError("`languages` is empty: name those that the model is for.")
-        for code in self.languages:
-            _check(_LANGUAGE, "languages", code, "must be an ISO 639-1 or 639-3 code, as 'fr'")
         codes = tuple(dict.fromkeys(map(canonical_code, self.languages)))
+        for code in codes:
+            _check(_LANGUAGE, "languages", code, "must be an ISO 639-1 or 639-3 code, as 'fr'")
         object.__setattr__(self, "languages", codes)
         for field in ("datasets", "limitations", "description"):
             self._set_lines(field)

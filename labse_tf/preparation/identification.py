@@ -38,7 +38,6 @@ _CODES = {
     "fao": "fo",
     "lin": "ln",
     "lug": "lg",
-    "nno": "nn",
     "oci": "oc",
     "orm": "om",
     "pus": "ps",
@@ -73,7 +72,7 @@ def known_labels(language: str) -> frozenset[str] | None:
     """The identifier's names of a language, and of those that pass for it; None if it has none.
 
     Args:
-        language: ISO 639-1 or 639-3 code, as "fr" or "fra".
+        language: Code of a language, see `canonical_code`.
 
     Raises:
         ImportError: py3langid is not installed.

@@ -151,12 +151,17 @@ def _check_place(file_name: str, config: dict) -> None:
 
 
 def _check_prompts(file_name: str) -> None:
-    """Refuses a prompt that SentenceTransformer.encode would put before every sentence."""
+    """Refuse a prompt that SentenceTransformer.encode would put before every sentence."""
     if not os.path.isfile(file_name):
         return
     config = read_json(file_name)
     if prompt := (config.get("prompts") or {}).get(config.get("default_prompt_name")):
-        raise ValueError(_unlike(file_name, f"the default prompt {prompt!r}"))
+        raise ValueError(
+            f"{file_name!r} has the default prompt {prompt!r}, which sentence-transformers puts "
+            "before every sentence. labse_tf does not add prompts, so its embeddings would differ. "
+            "Set `default_prompt_name` to null in a copy of the model, and add the prompt to the "
+            "sentences yourself."
+        )
 
 
 def _unlike(file_name: str, found: str) -> str:

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
@@ -21,6 +21,7 @@ from labse_tf.serving.errors import (
     ModelLoading,
     ModelMissing,
     RequestRefused,
+    ServerUnreachable,
     ServingError,
     explain,
     explain_missing,
@@ -34,6 +35,7 @@ from labse_tf.serving.transports import (
     TRANSIENT,
     Failure,
     Version,
+    split_login,
 )
 
 TIMEOUT, RETRIES, CONNECTIONS, LOAD_TIMEOUT = 10.0, 6, 4, 300.0
@@ -44,7 +46,8 @@ class EmbeddingClient:
     """Embeds sentences on a server. Requests change nothing there, so failed ones are repeated.
 
     Args:
-        address: "HOST:PORT" for gRPC, "http://HOST:PORT" or "https://HOST:PORT" for REST.
+        address: "HOST:PORT" for gRPC, "http://HOST:PORT" or "https://HOST:PORT" for REST. REST
+            takes a login, "https://USER:PASSWORD@HOST", which is in no message.
         model: its name on the server.
         version: which one; by default the newest that is available at the first request, for good:
             embeddings of two should not be mixed. Where the server tells no versions, that of
@@ -57,13 +60,17 @@ class EmbeddingClient:
             or no answer in time; after about 0.1 s, then twice as long each time, at most 5 s. gRPC
             makes up to five attempts at a time, so that more than four repetitions may become up
             to four more.
-        load_timeout: seconds to wait for a model that is being loaded, unless `retries` is 0.
+        load_timeout: Seconds to wait for a model that is being loaded, and for a server that has
+            answered before and is now unreachable, as in a restart. Not if `retries` is 0.
         connections: the most requests at once.
-        tls: for gRPC, whether the connection is encrypted.
+        tls: For gRPC, whether the connection is encrypted. For REST, write https://.
+        headers: HTTP headers or gRPC metadata of every request, such as
+            {"Authorization": "Bearer ..."} for a login.
 
     Raises:
         ImportError: the extra `serving` is not installed.
-        ValueError: the address has no port, or a number is below its least.
+        ValueError: the address has no port, `tls` is given for http://, or a number is below its
+            least.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class EmbeddingClient:
         connections: int = CONNECTIONS,
         load_timeout: float = LOAD_TIMEOUT,
         tls: bool = False,
+        headers: Mapping[str, str] | None = None,
     ):
         for name, number, least in (
             ("batch_size", batch_size, 1),
@@ -88,19 +96,32 @@ class EmbeddingClient:
                 raise ValueError(f"`{name}` (={number}) must be at least {least}.")
         if not timeout > 0:
             raise ValueError(f"`timeout` (={timeout}) must be seconds above 0.")
-        self.address, self.model, self.version = address, model, version
+        self.address, login = split_login(address)
+        self.model, self.version = model, version
+        self._has_answered = False
         self._asked = False  # whether the server was asked for its versions in vain
         self._batch_size, self._timeout = batch_size, timeout
         self._retries, self._connections = retries, connections
         self._load_timeout = load_timeout
-        if address.startswith(("http://", "https://")):
-            self._transport: Grpc | Rest = Rest(address, model, timeout=timeout)
-        elif _ADDRESS.fullmatch(address):
-            self._transport = Grpc(address, model, timeout=timeout, retries=retries, tls=tls)
+        headers = dict(headers or {})
+        if self.address.startswith(("http://", "https://")):
+            if tls and self.address.startswith("http://"):
+                raise ValueError(
+                    "`tls` (--tls) is for gRPC. For encrypted REST write "
+                    f"https://{self.address.removeprefix('http://')}."
+                )
+            self._transport: Grpc | Rest = Rest(
+                self.address, model, timeout=timeout, login=login, headers=headers
+            )
+        elif _ADDRESS.fullmatch(self.address) and login is None:
+            self._transport = Grpc(
+                address, model, timeout=timeout, retries=retries, tls=tls, headers=headers
+            )
         else:
             raise ValueError(
-                f"The address {address!r} must be HOST:PORT (gRPC, port 8500 by default) or "
-                "http://HOST:PORT (REST, port 8501)."
+                f"The address {self.address!r}{' with a login' if login else ''} must be "
+                "HOST:PORT (gRPC, port 8500 by default) or http://HOST:PORT (REST, port 8501). "
+                "gRPC takes a login as a header (`headers`, --header)."
             )
 
     def __enter__(self) -> EmbeddingClient:
@@ -210,11 +231,15 @@ class EmbeddingClient:
         attempts, begun = 0, time.monotonic()
         while True:
             try:
-                return call()
+                answer = call()
+                self._has_answered = True
+                return answer
             except Failure as failure:
                 error = self._explain(failure)
                 attempts += failure.attempts
-                if isinstance(error, ModelLoading):
+                # A server that has answered before is probably being restarted.
+                is_restarting = isinstance(error, ServerUnreachable) and self._has_answered
+                if is_restarting or isinstance(error, ModelLoading):
                     again = self._retries and time.monotonic() - begun < self._load_timeout
                 else:
                     again = failure.code in TRANSIENT and not isinstance(error, RequestRefused)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from labse_tf.serving.templates import GRPC_PORT, REST_PORT
-from labse_tf.serving.transports import Failure, Version
+from labse_tf.serving.transports import Failure, Version, find_proxy
 
 # gRPC's words for a message above its limit, and TensorFlow's for a batch above the memory.
 _TOO_MUCH = re.compile(r"larger than max|OOM when|out of memory|allocat", re.IGNORECASE)
@@ -59,6 +59,8 @@ def explain(failure: Failure, model: str, address: str, timeout: float) -> Servi
         timeout: seconds that were waited.
     """
     code, message = failure.code, failure.message.strip().rstrip(".")
+    proxy = find_proxy(address)
+    proxy = f" {proxy}" if proxy else ""
     if code == "LOADING":  # the client's own, of what the server tells of its versions
         return ModelLoading(f"The server is still loading {model}.")
     if code == "RESOURCE_EXHAUSTED" and _TOO_MUCH.search(message):
@@ -74,12 +76,12 @@ def explain(failure: Failure, model: str, address: str, timeout: float) -> Servi
     if code == "UNAVAILABLE":
         return ServerUnreachable(
             f"No TensorFlow Serving answers at {address}: {message}. HOST:PORT is for gRPC "
-            f"(port {GRPC_PORT} by default), http://HOST:PORT for REST (port {REST_PORT})."
+            f"(port {GRPC_PORT} by default), http://HOST:PORT for REST (port {REST_PORT}).{proxy}"
         )
     if code == "DEADLINE_EXCEEDED":
         return RequestTimedOut(
             f"There was no answer by {model} in {timeout:g} s: allow more time, or send fewer "
-            "sentences at once."
+            f"sentences at once.{proxy}"
         )
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
         return RequestRefused(
@@ -88,9 +90,10 @@ def explain(failure: Failure, model: str, address: str, timeout: float) -> Servi
         )
     if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
         return RequestRefused(
-            f"The request was refused by {model}, or by a proxy before it: {message}."
+            f"The request was refused by {model}, or by a proxy before it: {message}. A login is "
+            f"given as a header (`headers`, --header), or over REST in the address.{proxy}"
         )
-    return ServingError(f"{model}: {code}: {message}")
+    return ServingError(f"{model}: {code}: {message}.{proxy}")
 
 
 def explain_missing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -34,13 +34,21 @@ class Grpc:
         timeout: seconds for a call, which is up to five attempts; see `_options`.
         retries: how often a request is repeated, four times at most.
         tls: whether the connection is encrypted, by the system's certificate authorities.
+        headers: Metadata of every request.
 
     Raises:
         ImportError: tensorflow-serving-api is not installed.
     """
 
     def __init__(
-        self, address: str, model: str, *, timeout: float, retries: int, tls: bool = False
+        self,
+        address: str,
+        model: str,
+        *,
+        timeout: float,
+        retries: int,
+        tls: bool = False,
+        headers: Mapping[str, str] | None = None,
     ):
         try:
             import grpc
@@ -60,6 +68,7 @@ class Grpc:
         self._error, self._status, self._predict = grpc.RpcError, get_model_status_pb2, predict_pb2
         self._to_array, self._to_tensor = make_ndarray, make_tensor_proto
         self._model, self._timeout, self._process = model, timeout, os.getpid()
+        self._metadata = [(name.lower(), value) for name, value in (headers or {}).items()]
         self._attempts = min(retries + 1, _MOST_ATTEMPTS)
         options = _options(self._attempts, timeout)
         if tls:
@@ -110,7 +119,7 @@ class Grpc:
                 "through a fork: make an EmbeddingClient in each process, or use REST."
             )
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
         except self._error as error:
             code = error.code().name
             attempts = self._attempts if code in _REPEATED_BY_GRPC else 1

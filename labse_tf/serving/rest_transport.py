@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -37,19 +37,29 @@ class Rest:
         address: "http://HOST:PORT" or "https://HOST:PORT", and a path if the server is below one.
         model: its name on the server.
         timeout: seconds for an attempt.
+        login: User and password.
+        headers: HTTP headers of every request.
 
     Raises:
         ImportError: requests is not installed.
     """
 
-    def __init__(self, address: str, model: str, *, timeout: float):
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        *,
+        timeout: float,
+        login: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
         try:
             import requests
             import urllib3
         except ImportError as error:
             raise ImportError(f"REST needs requests: {install_hint('serving')}.") from error
         self._requests, self._errors = requests, urllib3.exceptions
-        self._timeout = timeout
+        self._timeout, self._login, self._headers = timeout, login, headers or {}
         self._url = f"{address.rstrip('/')}/v1/models/{quote(model, safe='')}"
         self._sessions: list[requests.Session] = []
         self._thread = threading.local()  # a session is for one thread
@@ -102,6 +112,12 @@ class Rest:
     def _session(self):
         if not hasattr(self._thread, "session"):
             self._thread.session = self._requests.Session()
+            self._thread.session.headers.update(self._headers)
+            if self._login is not None:
+                self._thread.session.auth = tuple(part.encode() for part in self._login)
+            elif "Authorization" in self._thread.session.headers:
+                # Or requests would replace it by a login of ~/.netrc.
+                self._thread.session.auth = lambda request: request
             self._sessions.append(self._thread.session)
         return self._thread.session
 

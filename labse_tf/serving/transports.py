@@ -7,7 +7,11 @@ HTTP status of the same meaning. gRPC repeats what may pass by its retryPolicy
 
 from __future__ import annotations
 
+import os
+import re
+import urllib.request
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 SIGNATURE = "serving_default"
 INPUT, OUTPUT = "sentences", "embeddings"
@@ -36,3 +40,49 @@ class Version(NamedTuple):
     version: int
     state: str  # START, LOADING, AVAILABLE, UNLOADING or END
     error: str  # "" if it could be loaded
+
+
+def split_login(address: str) -> tuple[str, tuple[str, str] | None]:
+    """Return an address without its login, which no message may hold, and the login.
+
+    Args:
+        address: Such as "https://USER:PASSWORD@HOST:PORT", with `%` escapes.
+
+    Returns:
+        "https://HOST:PORT" and (user, password); None if there is no login.
+    """
+    match = re.fullmatch(r"((?:https?://)?)([^/]*)@(.*)", address)
+    if match is None:
+        return address, None
+    user, _, password = match[2].partition(":")
+    return match[1] + match[3], (unquote(user), unquote(password))
+
+
+def find_proxy(address: str) -> str | None:
+    """Return what to say of the proxy that the environment sets for an address, if it sets one.
+
+    gRPC and requests connect through it without a word.
+    """
+    if address.startswith(("http://", "https://")):
+        url = urlsplit(address)
+        host, names = url.hostname or "", [f"{url.scheme}_proxy", "all_proxy"]
+        exceptions = ["no_proxy"]
+    else:
+        host = address.rpartition(":")[0].strip("[]")
+        names, exceptions = (
+            ["grpc_proxy", "https_proxy", "http_proxy"],
+            ["no_grpc_proxy", "no_proxy"],
+        )
+    found = next(((name, value) for name in names if (value := _environment(name))), None)
+    bypassed = next(filter(None, map(_environment, exceptions)), "")
+    if found is None or urllib.request.proxy_bypass_environment(host, {"no": bypassed}):
+        return None
+    name, value = found
+    return (
+        f"The environment variable {name} sends requests through the proxy "
+        f"{split_login(value)[0]}; for a direct connection add {host} to no_proxy."
+    )
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.upper()) or ""

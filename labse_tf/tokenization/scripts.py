@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 # Script, by the first word of its letters' Unicode names: languages, ISO 639-1/639-3. Those that
 # are written in two scripts stand in both.
@@ -42,7 +44,9 @@ _LANGUAGES = {
     "TELUGU": "te/tel",
     "THAI": "th/tha",
 }
-# Other codes of the same languages, as in Tatoeba's, FLORES' and NTREX-128's files.
+# Nynorsk is not among LaBSE's languages, but is written as Bokmål ("no") is.
+_OTHER_LANGUAGES = {"LATIN": "nn/nno"}
+# Other codes of the same languages, as in Tatoeba's, FLORES' and NTREX-128's files, and old codes.
 _ALIASES = {
     "als": "sq",
     "arb": "ar",
@@ -50,6 +54,10 @@ _ALIASES = {
     "cmn": "zh",
     "ekk": "et",
     "fil": "tl",
+    "in": "id",
+    "iw": "he",
+    "ji": "yi",
+    "jw": "jv",
     "khk": "mn",
     "kmr": "ku",
     "lvs": "lv",
@@ -67,43 +75,56 @@ _ALIASES = {
 
 
 def canonical_code(language: str) -> str:
-    """One code for all of a language's: ISO 639-1, or 639-3 if it has none; "cmn" is "zh".
+    """Return the one code that stands for all codes of a language.
 
-    Codes of other than LaBSE's languages stay as they are.
+    It is the ISO 639-1 code, or the 639-3 code if there is no shorter one: "cmn", "zh-TW" and
+    "zh_Hant" are "zh", "iw" is "he". Regions, scripts and case are ignored. Codes of languages that
+    LaBSE does not have stay as they are, without region and script.
     """
-    code = _ALIASES.get(language, language)
-    for languages in _LANGUAGES.values():
-        for pair in languages.split():
-            if code in pair.split("/"):
-                return pair.split("/")[0]
-    return code
+    code = re.split("[-_]", language, maxsplit=1)[0].lower()
+    code = _ALIASES.get(code, code)
+    return next((pair[0] for _, pair in _codes() if code in pair), code)
+
+
+def match_code(language: str, codes: Iterable[str]) -> str | None:
+    """Return the one of the codes that stands for a language, or None if there is not just one.
+
+    "zh-TW" and "zh" match "cmn", for example, and "de" matches "deu_Latn".
+    """
+    codes = list(codes)
+    if language in codes:
+        return language
+    matches = [code for code in codes if canonical_code(code) == canonical_code(language)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def scripts_of(language: str) -> set[str]:
-    """The scripts that a language is written in.
+    """Return the scripts that a language is written in.
 
     Args:
-        language: ISO 639-1 or 639-3 code, as "fr" or "fra".
+        language: Code of a language, see `canonical_code`.
 
     Raises:
-        ValueError: it is none of LaBSE's languages.
+        ValueError: If it is not the code of one of LaBSE's languages.
     """
-    code = _ALIASES.get(language, language)
-    scripts = {
-        script
-        for script, languages in _LANGUAGES.items()
-        if any(code in pair.split("/") for pair in languages.split())
-    }
+    code = canonical_code(language)
+    scripts = {script for script, pair in _codes() if code == pair[0]}
     if not scripts:
-        known = {
-            c for text in _LANGUAGES.values() for pair in text.split() for c in pair.split("/")
-        }
-        near = difflib.get_close_matches(language, sorted(known | set(_ALIASES)), cutoff=0.5)
+        known = {code for _, pair in _codes() for code in pair} | set(_ALIASES)
+        near = difflib.get_close_matches(language, sorted(known), cutoff=0.5)
         raise ValueError(
-            f"{language!r} is the code of none of LaBSE's languages (ISO 639-1 or 639-3)"
+            f"{language!r} is not the code of one of LaBSE's languages (ISO 639-1 or 639-3)"
             f"{'; near it: ' + ', '.join(near) if near else ''}."
         )
     return scripts
+
+
+def _codes() -> Iterator[tuple[str, list[str]]]:
+    """Yield each script with the codes of each of its languages."""
+    for table in (_LANGUAGES, _OTHER_LANGUAGES):
+        for script, languages in table.items():
+            for codes in languages.split():
+                yield script, codes.split("/")
 
 
 def scripts_in(text: str) -> set[str]:

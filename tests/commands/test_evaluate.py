@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,12 @@ def test_figures_file_and_report(release, tmp_path):
     said = evaluate(*command)
     lines = said.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["tzl", "swg", "mean"]
-    assert "Sentences were cut in 4 files; in the last: " in said
     results = json.loads(output.read_text(encoding="utf-8"))
     model = labse_tf.load(release)
-    with pytest.warns(UserWarning, match="were cut"):
+    with pytest.warns(UserWarning, match="were cut") as caught:
         expected = Tatoeba(languages=("tzl", "swg"))(model.encode)
+    counts = [w.message.count for w in caught if "were cut" in str(w.message)]
+    assert len(counts) == 4 and f"\n{sum(counts)} sentences are longer than `seq_length`" in said
     assert results["benchmarks"][0]["figures"] == pytest.approx(expected)
     for code in ("tzl", "swg"):
         shown = f"accuracy {100 * expected[f'{code}/accuracy']:.1f} "
@@ -81,3 +83,27 @@ def test_another_library_s_model_is_measured_the_same_way():
     found = Tatoeba(languages=("tzl",))(lambda sentences: 3 * np.eye(len(sentences), 200))
     assert found["tzl/accuracy"] == 1
     assert Path(labse_tf.__file__).parent.joinpath("evaluation/benchmarks/tatoeba.LICENSE").exists()
+
+
+def test_other_warnings_are_not_counted_as_truncation(release, monkeypatch):
+    encode = labse_tf.LaBSE.encode
+
+    def warning(self, sentences, **options):
+        warnings.warn("about something else", UserWarning, stacklevel=2)
+        return encode(self, sentences, **options)
+
+    monkeypatch.setattr(labse_tf.LaBSE, "encode", warning)
+    with pytest.warns(UserWarning, match="about something else"):
+        said = evaluate(release, "tatoeba", "--languages", "war")
+    monkeypatch.undo()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Tatoeba(languages=("war",))(labse_tf.load(release).encode)
+    expected = sum(w.message.count for w in caught if "were cut" in str(w.message))
+    assert ("were cut" in said) == bool(expected) and "something else" not in said
+    assert not expected or f"{expected} sentences are longer" in said
+
+
+def test_any_code_of_a_language(release):
+    said = evaluate(release, "tatoeba", "--languages", "nn", "iw")
+    assert [line.split()[1] for line in said.splitlines()[:2]] == ["nno", "heb"]

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import typing
 
 import pytest
@@ -209,3 +210,13 @@ def test_errors_are_one_line_and_status_2(capsys):
         run_program(fail)
     assert end.value.code == 2
     assert capsys.readouterr().err == "error: no such thing\n"
+
+
+@pytest.mark.parametrize("fault", [lambda: None + 1, lambda: int("x"), lambda: json.loads("{")])
+def test_errors_that_nothing_here_raised_name_the_traceback(capsys, monkeypatch, fault):
+    """A fault of the program looks like a fault of the user otherwise."""
+    with pytest.raises(SystemExit) as end:
+        run_program(lambda arguments: fault())
+    first, second = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and first.startswith("error: ")
+    assert "may be a bug in labse_tf: LABSE_TRACEBACK=1" in second

@@ -226,8 +226,10 @@ def test_scripts():
     assert scripts_in("##ка1") == {"CYRILLIC"}
     assert scripts_in("Tomは走る") == {"LATIN", "HIRAGANA", "CJK"}
     assert scripts_in("\u0301 12,!") == set()
-    with pytest.raises(ValueError, match=r"'fra_Latn'.*near it: .*fra"):
-        scripts_of("fra_Latn")
+    assert scripts_of("fra_Latn") == scripts_of("pt-BR") == scripts_of("nn") == {"LATIN"}
+    assert scripts_of("zh-TW") == {"CJK"} and scripts_of("iw") == {"HEBREW"}
+    with pytest.raises(ValueError, match=r"'fraa'.*near it: .*fra"):
+        scripts_of("fraa")
     from labse_tf.tokenization.scripts import _LANGUAGES
 
     pairs = {pair for languages in _LANGUAGES.values() for pair in languages.split()}

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from labse_tf.files.lines import read_lines
-from labse_tf.files.sentences import read_column, read_field
+from labse_tf.files.sentences import in_utf8, read_column, read_field
 
 
 def test_columns_and_fields(tmp_path):
@@ -54,3 +54,19 @@ def test_lone_surrogates_are_replaced_and_pairs_are_characters(tmp_path):
 def test_there_is_no_column_0(tmp_path):
     with pytest.raises(ValueError, match=r"`column` \(=0\) must be at least 1"):
         read_column(tmp_path / "file", 0)
+
+
+class Frame:
+    """Iterates over the names of its columns, as tables of pandas and polars do."""
+
+    columns = ("text", "label")
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
+@pytest.mark.parametrize("sentences", [{"text": ["a", "b"]}, Frame()])
+def test_a_table_is_not_a_list_of_sentences(sentences):
+    """The names of its columns would be embedded."""
+    with pytest.raises(TypeError, match=r"it is a (dict|Frame). Choose one column or key"):
+        in_utf8(sentences)

@@ -65,6 +65,7 @@ def test_ids(tmp_path):
         (["a", "1\tb"], r"a.txt:2: expected no TAB, as in line 1"),
         (["1\ta", "2\tb", "1\tc"], r"a.txt:3: the id of this line occurs twice, first in line 1"),
         ([], r"a.txt: no sentence is left of 0 lines. Give another"),
+        (["Hallo\t", "Tom\t"], r"all 2 lines have a TAB, and nothing after it.*remove the TABs"),
         (["", " "], r"no sentence is left of 2 lines \(dropped: 2 empty\)"),
     ],
 )

@@ -450,7 +450,10 @@ def test_languages_of_parts(part, codes):
 
 
 def test_one_code_a_language():
-    for codes in (("zh", "zho", "cmn"), ("fa", "fas", "pes"), ("sw", "swa", "swh"), ("haw",)):
+    for codes in (
+        ("zh", "zho", "cmn", "zh-TW", "zh_Hant_TW"), ("fa", "fas", "pes"), ("sw", "swa", "swh"),
+        ("haw",), ("nn", "nno"), ("pt", "pt-BR", "PT"), ("he", "iw"), ("id", "in"), ("yi", "ji"),
+    ):  # fmt: skip
         assert {canonical_code(code) for code in codes} == {codes[0]}
         assert all(scripts_of(code) == scripts_of(codes[0]) for code in codes)
     assert canonical_code("ast") == "ast"

@@ -95,6 +95,8 @@ def test_codes_and_their_labels():
         ("yue", {"zh", "wuu", "yue"}),
         ("srp", {"bs", "hr", "sr"}), ("nob", {"no", "nn"}), ("nno", {"no", "nn"}), ("oci", {"oc"}),
         ("zsm", {"id", "ms"}), ("hbs", {"bs", "hr", "sr"}), ("eng", {"en", "pcm"}),
+        ("nn", {"no", "nn"}), ("iw", {"he", "hbo"}), ("zh-TW", {"zh", "wuu", "yue"}),
+        ("pt-BR", {"pt"}),
     ):  # fmt: skip
         assert known_labels(code) == labels
     for unknown in ("", "xxx", "nya"):

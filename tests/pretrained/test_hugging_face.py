@@ -515,7 +515,7 @@ def test_other_configurations_are_refused(bert_model, changes, message):
         (
             "config_sentence_transformers.json",
             {"prompts": {"query": "Q: "}, "default_prompt_name": "query"},
-            "the default prompt 'Q: '",
+            "the default prompt 'Q: ', which .* before every sentence.* add the prompt to the",
         ),
         ("sentence_bert_config.json", {"do_lower_case": True}, "keep its accents"),
     ],

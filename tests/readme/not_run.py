@@ -48,6 +48,14 @@ NOT_RUN = (
         "tests/pretrained/test_hugging_face.py", "http.server", parsed=True,
     ),
     NotRun(
+        "labse client models.example.org", "no network",
+        "tests/serving/test_client.py", '"--header"', parsed=True,
+    ),
+    NotRun(
+        "labse client https://models.example.org", "no network",
+        "tests/serving/test_client.py", '"--header"', parsed=True,
+    ),
+    NotRun(
         "python -m training.dual_encoder --init release ", "labse_tf.fine_tune is run",
         "tests/programs/test_programs.py", '"--init"', parsed=True,
     ),

@@ -56,6 +56,7 @@ class Models:
     def __init__(self, directory, *, delay=0.0, queue=100, largest=32, load=True):
         self.directory, self.delay, self.largest = Path(directory), delay, largest
         self.answered, self.versions_of_requests = 0, set()
+        self.headers: dict[str, str] = {}  # of the last request, by lower-case names
         self._loaded: dict[tuple[str, int], object] = {}
         self._errors: dict[tuple[str, int], str] = {}
         self._places, self._lock = threading.Semaphore(queue), threading.Lock()
@@ -149,6 +150,7 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.models = models
 
     def Predict(self, request, context):
+        self.models.headers = dict(context.invocation_metadata())
         spec = request.model_spec
         version = spec.version.value if spec.HasField("version") else None
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
@@ -197,6 +199,7 @@ def rest_handler(models):
                 self._answer(lambda name, version: {"model_version_status": self._status(name)})
 
         def do_POST(self):
+            models.headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self._answer(lambda name, version: self._predict(name, version, json.loads(body)))
 

@@ -4,6 +4,7 @@ It is not TensorFlow Serving itself, but loads real releases and speaks its mess
 see tests/serving/model_server.py.
 """
 
+import base64
 import contextlib
 import functools
 import json
@@ -216,6 +217,37 @@ def test_a_server_that_comes_back(loaded, model, way):
             found = client.encode(["one"])
         thread.join()
     np.testing.assert_allclose(found, model.encode(["one"]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_login_is_sent_with_each_request(server, tmp_path, way):
+    (tmp_path / "login").write_text("Authorization: Bearer s3cret\n\nX-Team: nlp\n")
+    address = getattr(server, way)
+    found = labse("client", address, "--header", f"@{tmp_path / 'login'}", "one")
+    assert found.returncode == 0, found.stderr
+    assert server.models.headers["authorization"] == "Bearer s3cret"
+    assert server.models.headers["x-team"] == "nlp"
+    wrong = labse("client", address, "--header", "s3cret", "one")
+    assert wrong.returncode == 2 and "s3cret" not in wrong.stderr
+    if way == "rest":
+        with EmbeddingClient(address.replace("//", "//anna:p%40ss@")) as client:
+            client.encode(["one"])
+        login = base64.b64decode(server.models.headers["authorization"].removeprefix("Basic "))
+        assert login == b"anna:p@ss" and client.address == address
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_proxy_of_the_environment_is_named(monkeypatch, way):
+    """gRPC's own message names neither the proxy nor that there is one (serving#387)."""
+    monkeypatch.setenv("http_proxy", "http://anna:s3cret@localhost:1")
+    monkeypatch.setenv("no_proxy", "")
+    address = {"grpc": "example.org:8500", "rest": "http://example.org:8501"}[way]
+    with EmbeddingClient(address, retries=0, timeout=2) as client:
+        with pytest.raises(
+            errors.ServingError, match=r"http_proxy .* proxy http://localhost:1; .*no_proxy"
+        ) as error:
+            client.encode(["one"])
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,7 +14,7 @@ from labse_tf.serving import client as client_module
 from labse_tf.serving import errors
 from labse_tf.serving.client import EmbeddingClient
 from labse_tf.serving.rest_transport import Rest
-from labse_tf.serving.transports import Failure, Version
+from labse_tf.serving.transports import Failure, Version, find_proxy
 from tests.running import run
 
 
@@ -118,6 +118,69 @@ def test_a_model_that_loads_for_long_is_waited_for(transport):
         transport.states = itertools.repeat("LOADING")
         with pytest.raises(errors.ModelLoading):
             make(**options).encode(["a"])
+
+
+def test_a_server_that_is_restarted_is_waited_for(transport):
+    """For as long as for a model that is being loaded, however few retries there are."""
+    transport.states = itertools.repeat("AVAILABLE")
+    predict, down = transport.predict, iter([])
+
+    def restarting(batch, version):
+        if batch == [b"b"] and next(down, None):
+            raise Failure("UNAVAILABLE", "connection refused")
+        return predict(batch, version)
+
+    transport.predict, down = restarting, iter([True] * 61)
+    assert make(retries=1).encode(["a", "b"]).shape == (2, 2)
+    for options in ({"load_timeout": 0, "retries": 1}, {"retries": 0}):
+        down = itertools.repeat(True)
+        with pytest.raises(errors.ServerUnreachable):
+            make(**options).encode(["a", "b"])
+    # A server that has never answered may be a wrong address.
+    transport.predict, calls = None, []
+    transport.predict = lambda *call: calls.append(call) or restarting([b"b"], 1)
+    with pytest.raises(errors.ServerUnreachable):
+        make(version=1, retries=2).encode(["b"])
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "said"),
+    [
+        ("http://localhost:8501", {"tls": True}, r"`tls` .* is for gRPC.*https://localhost:8501"),
+        ("http://anna:s3cret@localhost:8501", {"tls": True}, "https://localhost:8501"),
+        ("anna:s3cret@localhost:8500", {}, r"'localhost:8500' with a login must .*--header"),
+        ("anna:s3cret@localhost", {}, "'localhost' with a login must"),
+    ],
+)
+def test_addresses_that_do_not_fit(address, options, said):
+    with pytest.raises(ValueError, match=said) as error:
+        EmbeddingClient(address, **options)
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_password_is_in_no_message():
+    with EmbeddingClient("http://anna:s3cret@localhost:1", retries=0) as client:
+        with pytest.raises(errors.ServerUnreachable, match="at http://localhost:1: ") as error:
+            client.encode(["one"])
+    assert "s3cret" not in f"{error.value} {error.value.__cause__} {client.address}"
+
+
+def test_proxies_of_the_environment(monkeypatch):
+    names = "grpc https http all no no_grpc".split()
+    for name in names:
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
+    assert find_proxy("server:8500") is None
+    monkeypatch.setenv("https_proxy", "proxy:3128")
+    assert "https_proxy" in find_proxy("server:8500")
+    assert "https_proxy" in find_proxy("https://server/tf") and not find_proxy("http://server:1")
+    monkeypatch.setenv("grpc_proxy", "other:3128")
+    assert "grpc_proxy sends requests through the proxy other:3128" in find_proxy("server:8500")
+    monkeypatch.setenv("no_proxy", "localhost,server")
+    assert find_proxy("server:8500") is find_proxy("https://server/tf") is None
+    monkeypatch.setenv("no_grpc_proxy", "localhost")
+    assert find_proxy("server:8500")
 
 
 def test_an_error_does_not_wait_for_requests_that_are_repeated(transport, monkeypatch):

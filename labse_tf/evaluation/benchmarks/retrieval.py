@@ -17,6 +17,7 @@ from labse_tf.evaluation.observer import Observer
 from labse_tf.search.accuracy import accuracy
 from labse_tf.search.choices import MARGINS, NEIGHBOURS
 from labse_tf.search.margins import align
+from labse_tf.tokenization.scripts import match_code
 
 # Where a file's name has its language. Files that match the same pattern belong together.
 _PATTERNS = {
@@ -77,7 +78,8 @@ class Retrieval:
         middle = read_sentences_of(files[pivot], metrics.observer)
         center = embed.unit(middle, pivot)
         kept = {pivot: (middle, center)}
-        codes = [code for code in self.languages or files if code != pivot]
+        languages = [match_code(code, files) for code in self.languages] or files
+        codes = [code for code in languages if code != pivot]
         for code in metrics.observer.progress(codes):
             with metrics.observer.part(code):
                 sentences = read_sentences_of(files[code], metrics.observer)
@@ -102,7 +104,7 @@ class Retrieval:
             raise ValueError(f"`margin` (={self.margin!r}) must be one of {MARGINS}.")
         files = _files(check_directory(data_dir, self.name, _LAYOUT))
         for code in self.languages:
-            if code not in files:
+            if match_code(code, files) is None:
                 raise ValueError(f"{code!r} is none of the languages there: {', '.join(files)}.")
         return files, self._pivot(files)
 

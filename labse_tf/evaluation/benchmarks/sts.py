@@ -16,6 +16,7 @@ from labse_tf.evaluation.benchmarks.files import check_directory, check_equal, r
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
 from labse_tf.extras import install_hint
+from labse_tf.tokenization.scripts import match_code
 
 HIGHEST = 5.0
 _LAYOUT = (
@@ -102,9 +103,10 @@ class STS:
                 f"There is no *-{self.split}.tsv in {directory!r}. Expected: {_LAYOUT}"
             )
         for code in self.languages:
-            if code not in found:
+            if match_code(code, found) is None:
                 raise ValueError(f"{code!r} is none of the languages there: {', '.join(found)}.")
-        return {code: found[code] for code in self.languages or found}
+        codes = [match_code(code, found) for code in self.languages] or found
+        return {code: found[code] for code in codes}
 
 
 def correlations(scores: np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,7 @@ from labse_tf.evaluation.benchmarks.tatoeba_groups import GROUPS, PUBLISHED
 from labse_tf.evaluation.metrics import Metrics
 from labse_tf.evaluation.observer import Observer
 from labse_tf.search.accuracy import accuracy
+from labse_tf.tokenization.scripts import match_code
 
 LANGUAGES = GROUPS["mean of 112 (all)"]
 BUNDLED = importlib.resources.files("labse_tf.evaluation.benchmarks") / "tatoeba.tar.xz"
@@ -36,7 +37,7 @@ class Tatoeba:
     of the LaBSE paper (table 4) of whose languages none is missing.
 
     Args:
-        languages: ISO 639-3 codes; none for all.
+        languages: Codes of languages; none for all.
         equal_sentences: whether a neighbour counts that is not of the same line but reads the
             same. By the papers' convention it does not.
     """
@@ -59,7 +60,7 @@ class Tatoeba:
         """
         self.check(data_dir)
         embed, metrics = Embed(encode), Metrics(observer or Observer())
-        codes = self.languages or LANGUAGES
+        codes = [match_code(code, LANGUAGES) for code in self.languages] or LANGUAGES
         for code in metrics.observer.progress(codes):
             with metrics.observer.part(code):
                 sentences, english = _read(code, data_dir, metrics.observer)
@@ -82,7 +83,7 @@ class Tatoeba:
         if data_dir is not None:
             check_directory(data_dir, self.name, _LAYOUT)
         for code in self.languages:
-            if code not in LANGUAGES:
+            if match_code(code, LANGUAGES) is None:
                 raise ValueError(
                     f"{code!r} is none of the Tatoeba test's languages: {', '.join(LANGUAGES)}."
                 )
