@@ -148,13 +148,13 @@ def run_program(
     except (OSError, ValueError, TypeError, FloatingPointError, MemoryError, ImportError) as error:
         if os.environ.get("LABSE_TRACEBACK"):
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        message = f"error: {error}"
         if isinstance(error, (TypeError, ValueError)) and not _is_raised_here(error):
-            print(
-                f"This {type(error).__name__} may be a bug in labse_tf: LABSE_TRACEBACK=1 in the "
-                "environment shows its traceback.",
-                file=sys.stderr,
+            message += (
+                f" ({type(error).__name__}, which may be a bug in labse_tf: LABSE_TRACEBACK=1 in "
+                "the environment shows its traceback)"
             )
+        print(message, file=sys.stderr)
         sys.exit(2)
     except Preempted as end:
         print(end, file=sys.stderr)

@@ -217,6 +217,6 @@ def test_errors_that_nothing_here_raised_name_the_traceback(capsys, monkeypatch,
     """A fault of the program looks like a fault of the user otherwise."""
     with pytest.raises(SystemExit) as end:
         run_program(lambda arguments: fault())
-    first, second = capsys.readouterr().err.splitlines()
-    assert end.value.code == 2 and first.startswith("error: ")
-    assert "may be a bug in labse_tf: LABSE_TRACEBACK=1" in second
+    (message,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and message.startswith("error: ")
+    assert "may be a bug in labse_tf: LABSE_TRACEBACK=1" in message

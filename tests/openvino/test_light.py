@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import labse_tf
+from labse_tf.files.journals import ResumeError
 from labse_tf.inference.light import LightLaBSE, is_light
 from labse_tf.inference.model import LaBSE
 from tests.conftest import SENTENCES
@@ -61,6 +62,19 @@ print(model.dim, model.seq_length, model.compute_dtype)
                 rows = found[f"{precision}/{long}"]
                 assert np.sum(rows * expected, axis=1).min() > least
                 assert np.abs(rows - found[f"float32/{long}"]).max() > 1e-5
+
+
+def test_rows_of_another_backend_are_not_resumed(model, release, tmp_path):
+    def failing():
+        yield from TEXTS[:5]
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        model.encode(failing(), output=tmp_path / "x.npy")
+    light = labse_tf.load(release, backend="openvino")
+    # The model is the same one, whatever runs it.
+    with pytest.raises(ResumeError, match=r"resumed: backend was 'tensorflow' and is now 'openv"):
+        light.encode(TEXTS, output=tmp_path / "x.npy", resume=True)
 
 
 def test_the_command(model, release, tmp_path):
