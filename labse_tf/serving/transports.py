@@ -65,16 +65,15 @@ def find_proxy(address: str) -> str | None:
     """
     if address.startswith(("http://", "https://")):
         url = urlsplit(address)
-        host, names = url.hostname or "", [f"{url.scheme}_proxy", "all_proxy"]
-        exceptions = ["no_proxy"]
-    else:
+        host = url.hostname or ""
+        names = [name for kind in (url.scheme, "all") for name in _both_cases(f"{kind}_proxy")]
+        exceptions = _both_cases("no_proxy")
+    else:  # gRPC knows the names in small letters alone
         host = address.rpartition(":")[0].strip("[]")
-        names, exceptions = (
-            ["grpc_proxy", "https_proxy", "http_proxy"],
-            ["no_grpc_proxy", "no_proxy"],
-        )
-    found = next(((name, value) for name in names if (value := _environment(name))), None)
-    bypassed = next(filter(None, map(_environment, exceptions)), "")
+        names = ["grpc_proxy", "https_proxy", "http_proxy"]
+        exceptions = ["no_grpc_proxy", "no_proxy"]
+    found = next(((name, os.environ[name]) for name in names if os.environ.get(name)), None)
+    bypassed = next((os.environ[name] for name in exceptions if os.environ.get(name)), "")
     if found is None or urllib.request.proxy_bypass_environment(host, {"no": bypassed}):
         return None
     name, value = found
@@ -84,5 +83,5 @@ def find_proxy(address: str) -> str | None:
     )
 
 
-def _environment(name: str) -> str:
-    return os.environ.get(name) or os.environ.get(name.upper()) or ""
+def _both_cases(name: str) -> list[str]:
+    return [name, name.upper()]

@@ -172,6 +172,9 @@ def test_proxies_of_the_environment(monkeypatch):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
     assert find_proxy("server:8500") is None
+    monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
+    assert "HTTP_PROXY" in find_proxy("http://server:1") and find_proxy("server:8500") is None
+    monkeypatch.delenv("HTTP_PROXY")
     monkeypatch.setenv("https_proxy", "proxy:3128")
     assert "https_proxy" in find_proxy("server:8500")
     assert "https_proxy" in find_proxy("https://server/tf") and not find_proxy("http://server:1")
