@@ -15,6 +15,7 @@ import numpy as np
 from labse_tf.evaluation.benchmarks.embedding import Embed
 from labse_tf.files.atomic import atomic_file
 from labse_tf.files.embeddings import EmbeddingFile
+from labse_tf.files.journals import ResumeError
 from labse_tf.mining.rows import Rows, open_rows, stored_form, stored_width
 from labse_tf.mining.sides import Side
 from labse_tf.progress_bars import progress_bar
@@ -101,7 +102,7 @@ def check_same_model(side: Side, encode: Encode, path: str) -> None:
     cosine = np.einsum("ij,ij->i", embeddings, before).min() if same else None
     if not same or not cosine >= _SAME_MODEL:
         what = f"cosine {cosine:.4f}" if same else f"{before.shape[1]} dimensions before"
-        raise ValueError(
+        raise ResumeError(
             f"{os.path.dirname(path)!r} belongs to an interrupted run with another model: the "
             f"embeddings of the {side.name}s differ ({what}). Resume it with the same model, or "
             "remove the directory to start from scratch."

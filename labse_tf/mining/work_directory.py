@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labse_tf.files.atomic import atomic_file
-from labse_tf.files.journals import check_settings
+from labse_tf.files.journals import ResumeError, check_settings
 from labse_tf.files.locks import lock_directory
 
 SUFFIX = ".mining"
@@ -41,6 +41,8 @@ def work_directory(path: str, settings: dict[str, Any]) -> Iterator[str]:
         _begin(path, settings)
         try:
             yield path
+        except ResumeError:  # the same command would be refused again
+            raise
         except BaseException:
             if any(map(_RESULTS.fullmatch, os.listdir(path))):
                 _log.warning(
