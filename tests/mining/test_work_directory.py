@@ -143,7 +143,7 @@ def test_settings_of_the_model_that_differ(files, release, tmp_path, monkeypatch
     with pytest.raises(ZeroDivisionError):
         mine_files(*files[:2], tmp_path / "x.tsv", release, **options)
     options = {"load_options": {"precision": "float32"}, "encode_options": {"batch_tokens": 65}}
-    with pytest.raises(ValueError, match="another long: 'mean', now None"):
+    with pytest.raises(ValueError, match="long was 'mean' and is now None"):
         mine_files(*files[:2], tmp_path / "x.tsv", release, **options)
 
 
