@@ -329,14 +329,14 @@ def test_what_is_wrong_is_said_before_the_work(corpus, release, tmp_path):
         "--source-language", "de", "--target-language", "en", base=False
     )
     assert "must be the ISO 639 code" in error("--source-language", "")
-    assert "'xx' is the code of none" in error("--source-language", "xx")
+    assert "'xx' is not the code of one" in error("--source-language", "xx")
     assert "Thai (th) has no splitter" in error("--source-language", "th", "--split")
     assert "no-model" in error("--model", tmp_path / "no-model")
     said = error("--k", "70", "--rerank", "70")
     assert re.search(r"`k` \(=70\) is above the \d\d source sentences", said)
     assert "`dtype` (='int4') must be one of" in error("--dtype", "int4")
     assert "`rerank` (=2) must be from 4" in error("--rerank", "2")
-    assert "'xx=1': 'xx' is the code of none" in error("--thresholds", "xx=1")
+    assert "'xx=1': 'xx' is not the code of one" in error("--thresholds", "xx=1")
     assert "--master and --spark-conf are for --engine spark" in error("--master", "yarn")
     (tmp_path / "empty.txt").write_text("")
     empty = error(

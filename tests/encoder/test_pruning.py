@@ -360,7 +360,7 @@ def test_errors_of_the_command(by_hand, tmp_path):
         (small, [tmp_path / "absent.txt"], {}, "absent.txt"),
         (small, [tmp_path / "empty.txt"], {}, "empty.txt' is empty"),
         (small, corpus, {"min_count": 0}, "`min_count` (=0)"),
-        (small, corpus, {"languages": ["fr", "xx"]}, "'xx' is the code of none"),
+        (small, corpus, {"languages": ["fr", "xx"]}, "'xx' is not the code of one"),
         (small, corpus, {"keep_file": tmp_path / "keep.txt"}, "keep.txt:2: 'absent'"),
     ):
         with pytest.raises((ValueError, OSError), match=re.escape(said)):

@@ -88,7 +88,7 @@ def test_filters(tmp_path):
     (tmp_path / "two").mkdir()
     side = read(tmp_path / "two", lines, source_language="de", language_filter="identified")
     assert side.dropped["identification"] == 1 and lines[3] not in side.sentences()
-    with pytest.raises(ValueError, match="'xx' is the code of none"):
+    with pytest.raises(ValueError, match="'xx' is not the code of one"):
         check_filters(MiningOptions(target_language="xx"))
 
 

@@ -306,7 +306,7 @@ def test_examples_are_of_this_model(written):
         ({"license": "Apache-2.0"}, r"`license` \(='Apache-2.0'\).*small letters"),
         ({"languages": ()}, "`languages` is empty"),
         ({"languages": ("deu", "german")}, r"'german'.*ISO 639"),
-        ({"languages": ("deu", "dex")}, r"'dex' is the code of none.*no evaluation has it"),
+        ({"languages": ("deu", "dex")}, r"'dex' is not the code of one.*no evaluation has it"),
         ({"asset_paths": ("build/a.tar.gz",)}, "must be the address of a .tar.gz"),
         ({"asset_paths": ("https://github.com/a/b/releases/download/1/a.tar.gz",)}, "GitHub"),
         ({"asset_paths": ("https://x.org/a.tar.gz",) * 2}, "must be of one, the release"),
