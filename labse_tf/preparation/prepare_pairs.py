@@ -63,8 +63,8 @@ def prepare_pairs(
 
     Args:
         files: pairs, TSV or TFRecord, plain or gzip (see `labse_tf.data.pair_files`); shards of one
-            name are one file. The order given does not matter. Columns of TSV after the second and
-            other features of TFRecord are dropped.
+            name are one file, and empty ones are left out with a warning. The order given does not
+            matter. Columns of TSV after the second and other features of TFRecord are dropped.
         output: the directory to write, whole or not at all: shards and counts.json.
         options: which pairs stay, and how they are written.
         exclude: test sentences, text or pairs: pairs that hold one, on either side, are dropped.
