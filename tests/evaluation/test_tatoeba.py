@@ -119,8 +119,8 @@ def test_bad_input(tmp_path):
     texts, table = translations(["eng", "deu"], 20)
     encode = planted(table)
     files(tmp_path, texts, "deu")
-    with pytest.raises(ValueError, match=r"'de' is none of the Tatoeba test's languages: .*deu"):
-        Tatoeba(languages=("de",))(encode, tmp_path)
+    with pytest.raises(ValueError, match=r"'xx' is none of the Tatoeba test's languages: .*deu"):
+        Tatoeba(languages=("xx",))(encode, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no directory .*absent.*github.com/facebook"):
         Tatoeba()(encode, tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"tatoeba\.fra-eng\.fra"):
