@@ -33,7 +33,11 @@ def add_start(
         held_out: help of `--held-out`.
     """
     parser.add_argument("--held-out", nargs="+", default=(), help=held_out)
-    parser.add_argument("--workdir", required=True, help="directory of the run")
+    parser.add_argument(
+        "--workdir",
+        required=True,
+        help="directory of the run; with several workers, one that all of them share",
+    )
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--vocab", help="vocabulary of a new encoder (see training.vocabulary)")
     start.add_argument("--init", help=init)

@@ -140,7 +140,7 @@ def durable_rename(
 def _unfinished(path: str, create: Callable[[str], int]) -> Iterator[tuple[str, int]]:
     """A new locked sibling of `path` and its descriptor; removed unless it was renamed."""
     try:
-        _remove_leftovers(path)
+        remove_leftovers(path)
         unfinished, descriptor = _create_locked(path, create)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
@@ -190,9 +190,12 @@ def _lock(descriptor: int, wait: bool = False) -> bool:
     return True
 
 
-def _remove_leftovers(path: str) -> None:
-    """Removes the siblings of `path` that no living process is writing."""
-    parent, name = os.path.split(path)
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Remove the unfinished siblings of `path` that no living process is writing.
+
+    Every write to `path` does it; a program that is started again need not wait for the next one.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
     # While nothing is at the path, what was put aside is all that there is.
     endings = f"({_UNFINISHED}|{_ASIDE})" if os.path.lexists(path) else _UNFINISHED
     leftover = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.{endings}")

@@ -18,6 +18,7 @@ def masked_cross_entropy(
     *,
     training: bool,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    gradient_scale: tf.Tensor | float = 1.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """-log softmax(hidden table^T + bias)[label], summed over positions, in chunks of these.
 
@@ -33,6 +34,10 @@ def masked_cross_entropy(
         weights: float32 [positions]; put those of 0 last, where whole chunks of them are skipped.
         training: whether to compute gradients.
         chunk_bytes: of a chunk's logits in float32, at most; a chunk has at least one position.
+        gradient_scale: Factor of the logits' gradients before they are cast to the dtype of
+            `hidden`; the results are divided by it. In float16, pass the gradient that will arrive
+            at the loss (the loss scale over the number of positions), or most of the logits'
+            gradients become 0.
 
     Returns:
         Two float32 scalars: the weighted sum of the losses, differentiable with respect to
@@ -84,7 +89,8 @@ def masked_cross_entropy(
                 return (loss, correct), None
             # The weights are multiplied into the smaller factor, not into [chunk, vocabulary].
             d_bias = tf.matmul(weight[tf.newaxis, :], d_logits)[0]
-            d_logits, weight = tf.cast(d_logits, dtype), tf.cast(weight, dtype)[:, tf.newaxis]
+            d_logits = tf.cast(d_logits * gradient_scale, dtype)
+            weight = tf.cast(weight, dtype)[:, tf.newaxis]
             d_table = tf.cast(tf.matmul(d_logits, x * weight, transpose_a=True), tf.float32)
             return (loss, correct, d_bias, d_table), tf.matmul(d_logits, cast) * weight
 
@@ -109,7 +115,9 @@ def masked_cross_entropy(
         def gradient(d_loss, _):
             d_bias, d_table = gradients
             d_rows = tf.reshape(d_hidden.stack(), [-1, width])
-            return d_rows * tf.cast(d_loss, dtype), d_table * d_loss, d_bias * d_loss
+            # 1 in a training step, whose gradients need not fit float16 without their scale.
+            factor = d_loss / gradient_scale
+            return d_rows * tf.cast(factor, dtype), d_table * factor, d_bias * d_loss
 
         return (loss, correct), gradient
 

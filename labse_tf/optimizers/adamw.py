@@ -13,7 +13,7 @@ import tf_keras
 from labse_tf.optimizers.gradients import dense
 from labse_tf.optimizers.loss_scale import LossScale
 from labse_tf.optimizers.rows import read_rows, write_rows
-from labse_tf.optimizers.slots import catch_up, pending_decay, slots_of
+from labse_tf.optimizers.slots import catch_up, pending_decay, share_of_step, slots_of
 
 NOT_DECAYED = ("bias", "layer_norm")
 _ROWS_AT_ONCE = 16_384
@@ -37,9 +37,9 @@ class AdamW(tf_keras.optimizers.Optimizer):
     Example: learning rate 0.1 and `weight_decay` 0.1, so each step decays by 1 - 0.01. A row
     occurs in steps 1 and 4. In step 4 its moments see their second gradient, with bias corrections
     1 - beta_1^2 and 1 - beta_2^2, and it is multiplied by 0.99^3, for steps 2, 3 and 4. Its moving
-    average first catches up on steps 2 and 3, a <- d^2 a + (1 - d^2) w with the value w since step
-    1, and then takes the new one: a <- d a + (1 - d) w'. `settle` after step 6 does the same for
-    steps 5 and 6: 0.99^2 and d^2.
+    average first catches up on steps 2 and 3, in which it had the value w of step 1, and then takes
+    the new value w'. After step 4 it is the mean of w, w, w and w' with shares in proportion to
+    d^3, d^2, d and 1. `settle` after step 6 does the same for steps 5 and 6.
 
     Clip before: gradients are applied as they come, see `labse_tf.optimizers.steps`.
 
@@ -51,7 +51,8 @@ class AdamW(tf_keras.optimizers.Optimizer):
         learning_rate: a number or a schedule.
         weight_decay: share of a weight that is subtracted a step, times the learning rate; not of
             weights whose name contains one of `NOT_DECAYED`.
-        ema_decay: of the moving average of the weights, see `averages`; 0 for none.
+        ema_decay: Decay per step of the moving average of the weights, see `averages`; 0 for none.
+            Its bias is corrected: the weights before the first step have no share in it.
         tables: names of the variables whose gradients are IndexedSlices.
         beta_1, beta_2: decay of the moments.
         epsilon: added to the root of the second moment; BERT's is 1e-6.
@@ -210,7 +211,8 @@ class AdamW(tf_keras.optimizers.Optimizer):
         )
         if self.ema_decay:
             average = slots["average"]
-            average.assign_sub((1 - self.ema_decay) * (average - variable))
+            share = share_of_step(self.ema_decay, self._updates + 1)
+            average.assign_sub(share * (average - variable))
 
     def _update_rows(self, gradient, variable, slots, rate) -> None:
         rows, gradient = gradient.indices, gradient.values
@@ -230,7 +232,8 @@ class AdamW(tf_keras.optimizers.Optimizer):
         if self.ema_decay:
             catch_up(slots, rows, old, self._updates, self.ema_decay)
             average = read_rows(slots["average"], rows)
-            write_rows(slots["average"], rows, average - (1 - self.ema_decay) * (average - new))
+            share = share_of_step(self.ema_decay, self._updates + 1)
+            write_rows(slots["average"], rows, average - share * (average - new))
             write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + self._updates + 1)
 
     def _settle(self, variable, slots, rows) -> None:

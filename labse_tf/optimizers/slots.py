@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -51,12 +52,36 @@ def pending_decay(slots: Slots, rows: tf.Tensor) -> tf.Tensor:
     return tf.cast(factor, tf.float32)[:, tf.newaxis]
 
 
+def share_of_step(ema_decay: float, step: tf.Tensor) -> tf.Tensor:
+    """Return the share of a step's weights in the moving average, a float32 scalar.
+
+    With decay d, the average after t steps is the mean of their weights with shares in proportion
+    to d^(t - s) for step s: the bias correction of Adam, so that nothing remains of the weights
+    before the first step. In recursive form, the share of the newest is (1 - d) / (1 - d^t).
+
+    Args:
+        ema_decay: The decay d per step, above 0 and below 1.
+        step: Number of steps t, from 1.
+    """
+    return (1 - ema_decay) / _sum_of_shares(ema_decay, step)
+
+
 def catch_up(
     slots: Slots, rows: tf.Tensor, values: tf.Tensor, step: tf.Tensor, ema_decay: float
 ) -> None:
-    """Updates averages up to a step, of rows that kept their values since the last update."""
-    steps = tf.cast(step - read_rows(slots["averaged"], rows), tf.float32)
-    kept = (ema_decay**steps)[:, tf.newaxis]
+    """Update averages up to a step, of rows that kept their values since the last update."""
+    before = read_rows(slots["averaged"], rows)
+    # The product of 1 - share_of_step over the steps between; 0 if there was no step before.
+    retained = tf.math.divide_no_nan(
+        _sum_of_shares(ema_decay, before), _sum_of_shares(ema_decay, step)
+    )
+    retained *= tf.exp(math.log(ema_decay) * tf.cast(step - before, tf.float32))
+    retained = retained[:, tf.newaxis]
     average = read_rows(slots["average"], rows)
-    write_rows(slots["average"], rows, kept * average + (1 - kept) * values)
+    write_rows(slots["average"], rows, retained * average + (1 - retained) * values)
     write_rows(slots["averaged"], rows, tf.zeros_like(rows, tf.int64) + step)
+
+
+def _sum_of_shares(ema_decay: float, steps: tf.Tensor) -> tf.Tensor:
+    """Return 1 - ema_decay^steps, exactly for few steps too, float32."""
+    return -tf.math.expm1(math.log(ema_decay) * tf.cast(steps, tf.float32))

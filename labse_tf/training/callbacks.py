@@ -79,14 +79,18 @@ class StopUnlessFinite(tf_keras.callbacks.Callback):
     def _write(self, step: int) -> str:
         """Writes the file; returns where the token ids are, or why they are not."""
         path = os.path.join(self._state.workdir, f"not-finite-step-{step}{self._suffix}.npz")
-        batch = self._reread(step)
-        arrays = {f"{i}/{name}": ids for i, side in enumerate(batch) for name, ids in side.items()}
         try:
+            arrays = {
+                f"{i}/{name}": ids
+                for i, side in enumerate(self._reread(step))
+                for name, ids in side.items()
+            }
             os.makedirs(self._state.workdir, exist_ok=True)
             with atomic_file(path, "wb") as file:
                 np.savez_compressed(file, **arrays)
-        except OSError as error:  # not instead of what the run ends for
-            return f"could not be written: {error}"
+        except Exception as error:
+            # Whatever it is, the run ends because of the step.
+            return f"could not be written: {type(error).__name__}: {error}"
         return f"are in {path!r}"
 
 
@@ -159,7 +163,7 @@ class Checkpoints(tf_keras.callbacks.Callback):
         asked = self._preemption.asked()
         if finished or asked or step % self._every == 0:
             self._files.check()
-            if finished:
+            if finished and not self._state.pending.numpy():
                 self._state.finish()
             self._state.save()
         if asked:

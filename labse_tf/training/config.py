@@ -150,7 +150,9 @@ class FineTuningConfig(TrainingConfig):
     )
     shuffle_buffer: int = option(200_000, "rows in the shuffle buffer", model_garden="1,000")
     ema_decay: float = option(
-        0.0, "decay per step of a moving average of the weights, which becomes the result; 0: none"
+        0.0,
+        "decay per step of a moving average of the weights after each step, which becomes the "
+        "result; 0: none",
     )
     row_sparse: bool | None = option(
         None,
@@ -181,7 +183,9 @@ class FineTuningConfig(TrainingConfig):
     )
     freeze_layers: int = option(0, "lowest transformer layers that are not trained")
     patience: int = option(
-        0, "measurements without a new best after which the run ends with the best; 0: never"
+        0,
+        "measurements without a new best after which the run, or with stages the stage, ends with "
+        "its best weights; 0: never",
     )
 
     def __post_init__(self):

@@ -68,7 +68,7 @@ def fine_tune(
             of them is kept, and another one refused. A change while it trains is noticed only if
             the number of pairs changes.
         config: how long and how.
-        workdir: the run's directory.
+        workdir: The run's directory. Several workers (`TF_CONFIG`) need one that all share.
         held_out: pairs to measure the accuracy of retrieval (P@1) on: files, or as `pairs`.
         loss: class of the loss, made with the margin, the scale, `bidirectional` and
             `mask_duplicates` of `config`; or a loss, which has its own.
@@ -80,8 +80,9 @@ def fine_tune(
             line a report; 2: the lines.
 
     Returns:
-        The model; with `stages`, the grown one instead. Its weights are with `ema_decay` their
-        moving averages, and with `patience` those that were best on `held_out`.
+        The model; with `stages`, the grown one instead. With `ema_decay`, its weights are their
+        moving averages. With `patience`, they are those that were best on `held_out`, in whichever
+        stage; those of an earlier stage are grown to the depth of the last one.
 
     Raises:
         FloatingPointError: the loss or a gradient was not finite (in float16, the gradient with a
@@ -115,6 +116,7 @@ def fine_tune(
     is_chief = strategy.extended.should_checkpoint
     lock = lock_directory(workdir, "trains") if is_chief else contextlib.nullcontext()
     with lock, Preemption(strategy) as preemption, strategy.scope():
+        best = -1.0
         for stage in config.parsed_stages:
             if stage.num_layers is not None:
                 encoder = grow(model.encoder, stage.num_layers, config.seed)
@@ -122,7 +124,7 @@ def fine_tune(
             run = _Run(
                 pairs, held_out, ranking_loss, settings, files, preemption, callbacks, output
             )
-            _run_stage(model, config, stage, workdir, run)
+            best = _run_stage(model, config, stage, workdir, run, best)
     return model
 
 
@@ -164,8 +166,18 @@ def make_loss(loss: Loss, config: FineTuningConfig) -> AdditiveMarginRankingLoss
 
 
 def _run_stage(
-    model: LaBSE, config: FineTuningConfig, stage: Stage, workdir: str | os.PathLike, run: _Run
-) -> None:
+    model: LaBSE,
+    config: FineTuningConfig,
+    stage: Stage,
+    workdir: str | os.PathLike,
+    run: _Run,
+    best_before: float,
+) -> float:
+    """Train a stage, and return the best figure on held-out pairs that its result is known to have.
+
+    Args:
+        best_before: Figure of the model that the stage starts with; -1: it was not measured.
+    """
     weights = weights_to_train(model.encoder, config.freeze_embeddings, config.freeze_layers)
     static = config.static_width
     names = [weight.name.removesuffix(":0") for weight in weights]
@@ -216,7 +228,12 @@ def _run_stage(
 
     callbacks = [StopWithoutNegatives(model.preprocessor, stage, state.step, dataset)]
     if run.held_out:
-        callbacks.append(HeldOutPairs(model, run.held_out, state, config, stage))
+        held_out = HeldOutPairs(
+            model, run.held_out, state, config, stage, run.preemption, best_before
+        )
+        callbacks.append(held_out)
+    if best_before >= 0 and state.restored is None:
+        state.save_best()
     train(
         dual_encoder,
         config,
@@ -236,3 +253,5 @@ def _run_stage(
                 weight.assign(averages[name])
         if config.patience:
             state.read_best()
+            return max(best_before, float(state.best.numpy()))
+    return -1.0

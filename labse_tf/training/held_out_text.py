@@ -16,6 +16,7 @@ from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import PretrainingConfig
 from labse_tf.training.held_out import HeldOut
+from labse_tf.training.preemption import Preemption
 from labse_tf.training.pretrainer import Pretrainer
 from labse_tf.training.stages import Stage
 
@@ -40,7 +41,8 @@ class MaskedEvaluation:
         seed: of the masks.
 
     Raises:
-        FileNotFoundError, ValueError: as of `labse_tf.data.masked_text.read_masked`.
+        FileNotFoundError, ValueError: See `labse_tf.data.masked_text.read_masked`.
+        ValueError: If a language has no text, or none that the vocabulary knows.
 
     Example:
         >>> MaskedEvaluation(["deu-eng.tsv"], preprocessor, Masking(preprocessor))(pretrainer)
@@ -66,11 +68,23 @@ class MaskedEvaluation:
         for language, sides in sorted(texts.items()):
             # From all files in equal parts, up to that many rows.
             sentences = _in_turn([read_side(*side) for side in sides])
-            packed = _rows(sentences, preprocessor, rows)
+            packed = _rows(language, sentences, preprocessor, rows)
             self._batches[language] = [
                 masking({name: x[start : start + _BATCH] for name, x in packed.items()}, [seed, i])
                 for i, start in enumerate(range(0, packed["input_mask"].shape[0], _BATCH))
             ]
+
+        unknown = [
+            language
+            for language, batches in self._batches.items()
+            if not any(tf.reduce_any(batch["masked_lm_weights"] > 0) for batch in batches)
+        ]
+        if unknown:
+            raise ValueError(
+                "There is nothing to predict in the held-out files of these languages, since all "
+                f"their tokens are [UNK]: {', '.join(unknown)}. Leave the files out, or learn a "
+                "vocabulary from text of these languages (training.vocabulary)."
+            )
 
     def __call__(self, pretrainer: Pretrainer) -> dict[str, float]:
         """`LANGUAGE/masked_accuracy` and `LANGUAGE/perplexity`, and `mean/...` over languages."""
@@ -104,8 +118,8 @@ class HeldOutText(HeldOut):
     """Measures masked accuracy and perplexity while a model is pre-trained.
 
     Args:
-        evaluation: what is measured.
-        state, config, stage: see `HeldOut`.
+        evaluation: The measurement.
+        state, config, stage, preemption: See `HeldOut`.
     """
 
     def __init__(
@@ -114,19 +128,22 @@ class HeldOutText(HeldOut):
         state: TrainingState,
         config: PretrainingConfig,
         stage: Stage,
+        preemption: Preemption,
     ):
-        super().__init__(state, config, stage)
+        super().__init__(state, config, stage, preemption)
         self._evaluation = evaluation
 
-    def evaluate(self) -> None:
-        figures = self._evaluation(self.model)
-        accuracy, perplexity = (figures[f"{MEAN}/{name}"] for name in (ACCURACY, PERPLEXITY))
+    def measure(self) -> dict[str, float]:
+        return self._evaluation(self.model)
+
+    def record(self, measured: dict[str, float]) -> None:
+        accuracy, perplexity = (measured[f"{MEAN}/{name}"] for name in (ACCURACY, PERPLEXITY))
         self.report(
-            {f"held_out/{name}": x for name, x in figures.items()},
+            {f"held_out/{name}": x for name, x in measured.items()},
             f"held-out masked accuracy: {accuracy:.2%} - perplexity: {perplexity:,.1f}",
         )
         if self._step == self._last:
-            self._state.output.say(table(figures))
+            self._state.output.say(table(measured))
 
 
 def _language(path: str, kind: str) -> str:
@@ -142,15 +159,17 @@ def _in_turn(iterators: list[Iterator[str]]) -> Iterator[str]:
     return (x for xs in itertools.zip_longest(*iterators) for x in xs if x is not None)
 
 
-def _rows(sentences: Iterator[str], preprocessor: Preprocessor, rows: int) -> dict[str, tf.Tensor]:
-    """Inputs of at most `rows` rows, int32 [rows, seq_length]; the last one may have padding."""
+def _rows(
+    language: str, sentences: Iterator[str], preprocessor: Preprocessor, rows: int
+) -> dict[str, tf.Tensor]:
+    """Return at most `rows` rows, int32 [rows, seq_length]; the last one may have padding."""
     room = preprocessor.seq_length - 2  # [CLS] and [SEP]
     tokens: list[int] = []
     while len(tokens) < rows * room and (block := list(itertools.islice(sentences, 1000))):
         for pieces in preprocessor.word_pieces(tf.constant(block)).to_list():
             tokens += [*pieces, preprocessor.end_id] if pieces else []
     if not tokens:
-        raise ValueError("There is no text in the held-out files of a language.")
+        raise ValueError(f"There is no text in the held-out files of the language {language!r}.")
     tokens = tokens[: rows * room]
     cut = [tokens[i : i + room] for i in range(0, len(tokens), room)]
     segment = tf.ragged.constant(cut, tf.int32, ragged_rank=1, row_splits_dtype=tf.int64)

@@ -12,6 +12,7 @@ from labse_tf.training.callbacks import Checkpoints, RaisingCallbacks, Reports, 
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.data_files import DataFiles
+from labse_tf.training.held_out import HeldOut
 from labse_tf.training.preemption import Preemption
 from labse_tf.training.stages import Stage
 
@@ -76,6 +77,9 @@ def train(
             or the run goes on in the middle of an execution.
     """
     strategy, start = task.distribute_strategy, state.step
+    state.check_workers()
+    if state.pending.numpy():
+        _measure_pending(task, stage, state, preemption, callbacks)
     if state.finished or start >= stage.steps > 0:
         return
     if start % config.steps_per_execution:
@@ -92,13 +96,14 @@ def train(
 
     def reread(step: int):
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
-        return next(dataset(context, step - 1).batch(replicas).as_numpy_iterator())
+        # Each replica pads its rows to a width of its own.
+        return next(dataset(context, step - 1).padded_batch(replicas).as_numpy_iterator())
 
     # Errors in the files are raised here, before anything is written.
     batches = strategy.distribute_datasets_from_function(worker_dataset)
     (context, *_) = contexts
     worker = context.input_pipeline_id if context.num_input_pipelines > 1 else None
-    if state.newest() is None:
+    if state.restored is None:
         state.save()
     if not stage.steps:
         return
@@ -129,3 +134,24 @@ def train(
             f"checkpoint is {state.newest()}. See to the files, and start again in the same way to "
             "go on."
         )
+
+
+def _measure_pending(
+    task: tf_keras.Model,
+    stage: Stage,
+    state: TrainingState,
+    preemption: Preemption,
+    callbacks: Sequence[tf_keras.callbacks.Callback],
+) -> None:
+    """Take the measurement that SIGTERM put off, and finish the stage if it was the last one."""
+    task.stop_training = False
+    state.pending.assign(False)
+    with preemption.steps():
+        for callback in callbacks:
+            if isinstance(callback, HeldOut):
+                callback.set_model(task)
+                callback.evaluate()
+    preemption.check(f"the checkpoint of step {state.step} is saved in {state.workdir!r}")
+    if task.stop_training or state.step == stage.steps:
+        state.finish()
+        state.save()

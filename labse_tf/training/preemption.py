@@ -20,25 +20,19 @@ class Preemption:
     """A context for a whole run that handles SIGTERM, which it can in the main thread alone.
 
     Between steps, as while files are scanned, Preempted is raised at once; in the block of `steps`
-    the signal is kept until `check` or `asked`. Under several workers it always is, since all have
-    to end at the same place.
+    the signal is kept until `check` or `asked`, except in the block of `measurement`. Under several
+    workers it always is, since all have to end at the same place.
 
     Args:
         strategy: under several workers, all end at the same step if one of them gets SIGTERM.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
-        import tensorflow as tf  # takes seconds, which `labse --help` does not need
+        # It imports TensorFlow, which takes seconds that `labse --help` does not need.
+        from labse_tf.training.workers import Workers
 
         self._asked = self._in_steps = False
-        self._agree, self._constant = None, tf.constant
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-
-            @tf.function(autograph=False)
-            def sum_over_workers(asked):
-                return strategy.reduce("SUM", strategy.run(tf.identity, args=(asked,)), axis=None)
-
-            self._agree = sum_over_workers
+        self._workers = Workers(strategy)
 
     def __enter__(self) -> Preemption:
         self._before = None
@@ -59,11 +53,19 @@ class Preemption:
         finally:
             self._in_steps = False
 
+    @contextlib.contextmanager
+    def measurement(self) -> Iterator[None]:
+        """A block within `steps` that SIGTERM ends with Preempted; it must change no state."""
+        before = self._in_steps
+        try:
+            self._in_steps = False
+            yield
+        finally:
+            self._in_steps = before
+
     def asked(self) -> bool:
         """Whether this process or another worker got SIGTERM; collective: all must call it."""
-        if self._agree is None:
-            return self._asked
-        return bool(self._agree(self._constant(int(self._asked))) > 0)
+        return bool(self._workers.gather([self._asked]).any())
 
     def check(self, state: str) -> None:
         """Raises Preempted, with the state of the run, if `asked`; collective like it."""
@@ -72,7 +74,7 @@ class Preemption:
 
     def _note(self, number, frame) -> None:
         self._asked = True
-        if self._agree is None and not self._in_steps:
+        if not (self._workers.are_several or self._in_steps):
             # Whoever swallows this is found out by the next `check`.
             raise Preempted(
                 "SIGTERM between steps: what was saved stays. Start again in the same way to go on."

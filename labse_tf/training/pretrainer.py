@@ -84,11 +84,18 @@ class Pretrainer(tf_keras.Model):
         """Takes one step on a replica's share of the global batch."""
         batch, _, _ = tf_keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trained_weights
-        with tf.GradientTape() as tape:
-            loss, correct, count = self.sums(batch, training=True, seed=self._step_seed())
-            everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
-            scaled = loss / tf.maximum(everywhere, 1.0)
         loss_scale = loss_scale_of(self.optimizer)
+        count = tf.reduce_sum(batch["masked_lm_weights"])
+        everywhere = tf.distribute.get_replica_context().all_reduce("SUM", count)
+        everywhere = tf.maximum(everywhere, 1.0)
+        with tf.GradientTape() as tape:
+            loss, correct, count = self.sums(
+                batch,
+                training=True,
+                seed=self._step_seed(),
+                gradient_scale=1.0 if loss_scale is None else loss_scale / everywhere,
+            )
+            scaled = loss / everywhere
         gradients = tape.gradient(scaled, variables, output_gradients=loss_scale)
         # The word embeddings' too: as the output layer every row of theirs has a gradient.
         gradients = [dense(g, v) for g, v in zip(gradients, variables, strict=True)]
@@ -106,9 +113,13 @@ class Pretrainer(tf_keras.Model):
         return self._update_metrics(*self.sums(batch))
 
     def sums(
-        self, batch: Batch, training: bool = False, seed: tf.Tensor | None = None
+        self,
+        batch: Batch,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        gradient_scale: tf.Tensor | float = 1.0,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Sums over a replica's masked positions: cross entropy, correct predictions, count."""
+        """Return sums over a replica's masked positions: cross entropy, correct ones, count."""
         weights = tf.reshape(batch["masked_lm_weights"], [-1])
         labels = tf.reshape(batch["masked_lm_ids"], [-1])
         # Unused positions go last, where chunks of them are skipped.
@@ -122,6 +133,7 @@ class Pretrainer(tf_keras.Model):
             tf.gather(weights, order),
             training=training,
             chunk_bytes=self._chunk_bytes,
+            gradient_scale=gradient_scale,
         )
         return loss, correct, tf.reduce_sum(weights)
 

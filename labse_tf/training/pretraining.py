@@ -57,7 +57,7 @@ def pretrain(
         text: files for masked language modelling, see `read_masked`; translation pairs will do.
         pairs: files for translation language modelling.
         config: how long and how.
-        workdir: the run's directory.
+        workdir: The run's directory. Several workers (`TF_CONFIG`) need one that all share.
         held_out: files to measure masked accuracy and perplexity on, language by language.
         callbacks, verbose: see `labse_tf.fine_tune`.
 
@@ -173,7 +173,7 @@ def _run_stage(
     )
     own = [StopWithoutMasks(model.preprocessor, stage, state.step, dataset)]
     if evaluation:
-        own.append(HeldOutText(evaluation, state, config, stage))
+        own.append(HeldOutText(evaluation, state, config, stage, preemption))
     train(
         task,
         config,

@@ -10,6 +10,7 @@ from labse_tf.training.run_directory import find_checkpoint
 from labse_tf.training.stages import parse_stages
 
 _FINISHED = "progress/finished/.ATTRIBUTES/VARIABLE_VALUE"
+_PENDING = "measurement/pending/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def unfinished(workdir: str | os.PathLike) -> str:
@@ -31,7 +32,10 @@ def unfinished(workdir: str | os.PathLike) -> str:
     name = os.path.basename(directory)
     stage = next((stage for stage in stages if stage.name == name), stages[-1])
     step = int(checkpoint.rsplit("-", 1)[1])
-    ended = step >= stage.steps or bool(tf.train.load_checkpoint(checkpoint).get_tensor(_FINISHED))
+    saved = tf.train.load_checkpoint(checkpoint)
+    # Earlier versions put off no measurement.
+    is_pending = saved.has_tensor(_PENDING) and bool(saved.get_tensor(_PENDING))
+    ended = bool(saved.get_tensor(_FINISHED)) or (step >= stage.steps and not is_pending)
     if directory == os.fspath(workdir):
         return "" if ended else f"step {step:,} of {stage.steps:,}"
     if ended and stage is stages[-1]:

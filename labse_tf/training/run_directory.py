@@ -35,6 +35,7 @@ from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
 from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
 from labse_tf.tokenization.preprocessing import Preprocessor
+from labse_tf.training.checkpoint_directory import list_checkpoints
 from labse_tf.training.comparing import CHECKSUMS, STORED_DTYPE, differences
 from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
@@ -113,7 +114,7 @@ def stages_in(workdir: str) -> list[str]:
     found = []
     for number in itertools.count(1):
         path = os.path.join(workdir, stage_name(number))
-        if not tf.train.latest_checkpoint(os.path.join(path, CHECKPOINTS)):
+        if not list_checkpoints(os.path.join(path, CHECKPOINTS)):
             return found
         found.append(path)
 
@@ -133,9 +134,7 @@ def find_checkpoint(workdir: str | os.PathLike, step: int | None = None) -> tupl
     with open(run_file, encoding="utf-8") as file:
         run = json.load(file)
     directory = os.path.join(workdir, CHECKPOINTS)
-    state = tf.train.get_checkpoint_state(directory)
-    paths = list(state.all_model_checkpoint_paths) if state else []
-    steps = {int(path.rsplit("-", 1)[1]): path for path in paths}
+    steps = list_checkpoints(directory)
     if not steps or (step is not None and step not in steps):
         raise FileNotFoundError(
             f"{directory!r} has no checkpoint{'' if step is None else f' of step {step}'}; "

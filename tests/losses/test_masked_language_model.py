@@ -115,3 +115,22 @@ def test_in_bfloat16():
     assert loss.dtype == tf.float32
     expected, _, _ = by_hand(*inputs())
     assert float(loss) == pytest.approx(expected, rel=0.01)
+
+
+def test_gradients_are_scaled_before_they_are_float16():
+    """Of 60,000 equally likely words each has a gradient of 1.7e-5 / 1,000, which float16 lacks."""
+    words, scale = 60_000, 2.0**15
+    hidden = tf.constant([[1.0, 2.0]], tf.float16)
+    table, bias = tf.zeros([words, 2]), tf.zeros([words])
+    labels, weights = tf.constant([0]), tf.constant([1.0])
+    expected = np.array([1.0, 2.0]) / words / 1000
+    for gradient_scale, error in ((scale / 1000, 0.01), (1e-3, 1.0)):
+        with tf.GradientTape() as tape:
+            tape.watch(table)
+            loss, _ = masked_cross_entropy(
+                hidden, table, bias, labels, weights,
+                training=True, gradient_scale=gradient_scale,
+            )  # fmt: skip
+            loss = loss * (scale / 1000)
+        found = tape.gradient(loss, table)[1].numpy() / scale
+        assert np.abs(found / expected - 1).max() == pytest.approx(error, abs=0.01)

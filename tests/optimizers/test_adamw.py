@@ -61,7 +61,7 @@ def test_rows_that_come_and_go(graph):
     optimizer = AdamW(rate, DECAY, ema_decay=0.8, tables=["table"])
     optimizer.build([ours])
     value = ours.numpy().astype(np.float64)
-    average, first, second = value.copy(), np.zeros_like(value), np.zeros_like(value)
+    first, second, values = np.zeros_like(value), np.zeros_like(value), []
     count = np.zeros(ROWS, int)
     waiting = np.ones(ROWS)  # decay of the steps since a row occurred
     steps = [[0, 1, 2], [3, 2], [0, 1], [5, 2], [0, 3], [2, 1]]  # 4 and 6 never, 5 once
@@ -82,11 +82,17 @@ def test_rows_that_come_and_go(graph):
             value[row] = value[row] * waiting[row]
             value[row] -= own * first[row] / (np.sqrt(second[row]) + 1e-6)
             waiting[row] = 1
-        average = 0.8 * average + 0.2 * value
+        values.append(value.copy())
         np.testing.assert_allclose(ours, value, atol=1e-5)
     optimizer.settle()
     np.testing.assert_allclose(ours, value * waiting[:, None], atol=1e-5)
-    np.testing.assert_allclose(optimizer.averages["table"], average, atol=1e-5)
+    expected = average(values, 0.8)
+    np.testing.assert_allclose(optimizer.averages["table"], expected, atol=1e-5)
+
+
+def average(values, decay):
+    """Returns the mean of the values after each step, each of which counts `decay` of the next."""
+    return np.average(values, axis=0, weights=[decay**-i for i in range(len(values))])
 
 
 def test_the_two_clocks_of_a_row():
@@ -105,25 +111,33 @@ def test_the_two_clocks_of_a_row():
     first = 2 * 0.99 - 0.1
     fourth = first * 0.99**3 - 0.1
     np.testing.assert_allclose(expected, [first] * 3 + [fourth] * 3, rtol=1e-5)
-    average = 0.9 * 2 + 0.1 * first
-    average = 0.9**2 * average + (1 - 0.9**2) * first
-    average = 0.9 * average + 0.1 * fourth
-    np.testing.assert_allclose(optimizer.averages["table"][0, 0], average, rtol=1e-5)
+    values = [first] * 3 + [fourth]
+    found = optimizer.averages["table"]
+    np.testing.assert_allclose(found[0, 0], average(values, 0.9), rtol=1e-5)
     optimizer.settle()
     np.testing.assert_allclose(ours[0, 0], fourth * 0.99**2, rtol=1e-5)
-    average = 0.9**2 * average + (1 - 0.9**2) * fourth
-    np.testing.assert_allclose(optimizer.averages["table"][0, 0], average, rtol=1e-5)
+    values += [fourth] * 2
+    np.testing.assert_allclose(found[0, 0], average(values, 0.9), rtol=1e-5)
 
 
-def test_an_average_of_dense_weights():
-    weight = tf.Variable([1.0, -2.0], name="kernel")
-    optimizer = AdamW(0.1, ema_decay=0.9)
-    average = np.array([1.0, -2.0])
-    for _ in range(3):
-        optimizer.apply_gradients([(tf.constant([0.5, 1.0]), weight)])
-        average = 0.9 * average + 0.1 * weight.numpy()
-    np.testing.assert_allclose(optimizer.averages["kernel"], average, atol=1e-6)
-    assert np.abs(average - weight.numpy()).max() > 0.1
+@pytest.mark.parametrize("tables", [(), ("kernel",)])
+def test_first_weights_have_no_share_in_an_average(tables):
+    """After 30 steps with a decay of 0.999, 97% of it would be the weights of the start."""
+    weight = tf.Variable([[1e6], [-2e6]], name="kernel")
+    optimizer = AdamW(0.1, ema_decay=0.999, tables=tables)
+    optimizer.build([weight])
+    np.testing.assert_array_equal(optimizer.averages["kernel"], weight)
+    optimizer.settle()
+    np.testing.assert_array_equal(optimizer.averages["kernel"], weight)
+    weight.assign([[1.0], [-2.0]])
+    values = []
+    for _ in range(30):
+        gradient = tf.constant([[0.5], [1.0]])
+        gradient = tf.IndexedSlices(gradient, [0, 1], tf.constant([2, 1])) if tables else gradient
+        optimizer.apply_gradients([(gradient, weight)])
+        values.append(weight.numpy())
+    np.testing.assert_allclose(optimizer.averages["kernel"], average(values, 0.999), rtol=1e-4)
+    assert np.abs(average(values, 0.999) - weight.numpy()).min() > 0.1
 
 
 def test_rows_are_summed_before_their_norm_is_taken():

@@ -97,7 +97,7 @@ def make_model(vocab_file):
 def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(), overflows=()):
     """Trains a new weight in the current strategy; returns it.
 
-    `callback` is the class of one, made of the state, the configuration and the stage. `pairs` are
+    `callback` is the class of one, made of state, configuration, stage and preemption. `pairs` are
     files that it is said to read.
     """
     settings = settings_of(config, pairs=pairs)
@@ -126,6 +126,6 @@ def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(
                 unit="rows",
                 preemption=preemption,
                 files=files,
-                callbacks=[callback(state, config, stage)] if callback else [],
+                callbacks=[callback(state, config, stage, preemption)] if callback else [],
             )
     return float(encoder.weight.numpy())

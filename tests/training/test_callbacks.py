@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from labse_tf.training.output import Output
 from tests.training import one_weight
@@ -44,6 +45,40 @@ def test_a_step_that_is_not_finite(figures, said, vocab_file, tmp_path):
 def test_what_cannot_be_written_does_not_hide_the_step(vocab_file, tmp_path):
     (tmp_path / "not-finite-step-6.npz").mkdir()
     with pytest.raises(FloatingPointError, match=r"step 6 is nan.*could not be written: "):
+        one_weight.run(tmp_path, vocab_file, figures={6: {"loss": nan}})
+
+
+def test_replicas_with_rows_of_different_widths(mirrored, vocab_file, tmp_path, monkeypatch):
+    """As those of pairs in pre-training: each replica pads to a width of its own."""
+    widths = [1, 2, 3, 5, 2, 2]
+
+    def dataset(context, skip):
+        def rows():
+            for width in widths * 4:
+                yield ({"ids": np.full(width, width, np.int32)},)
+
+        signature = ({"ids": tf.TensorSpec([None], tf.int32)},)
+        elements = tf.data.Dataset.from_generator(rows, output_signature=signature)
+        return elements.skip(skip * context.num_replicas_in_sync)
+
+    monkeypatch.setattr(one_weight, "dataset", dataset)
+    with mirrored(2).scope(), pytest.raises(FloatingPointError, match=r"step 2 is nan.* are in '"):
+        one_weight.run(tmp_path, vocab_file, figures={2: {"loss": nan}})
+    with np.load(tmp_path / "not-finite-step-2.npz") as written:
+        np.testing.assert_array_equal(written["0/ids"], [[3, 3, 3, 0, 0], [5, 5, 5, 5, 5]])
+
+
+def test_a_step_that_cannot_be_read_again(vocab_file, tmp_path, monkeypatch):
+    """Whatever is raised then does not hide why the run ends."""
+    dataset = one_weight.dataset
+
+    def once(context, skip):
+        if skip:
+            raise RuntimeError("gone")
+        return dataset(context, skip)
+
+    monkeypatch.setattr(one_weight, "dataset", once)
+    with pytest.raises(FloatingPointError, match=r"step 6 is nan.* written: RuntimeError: gone\."):
         one_weight.run(tmp_path, vocab_file, figures={6: {"loss": nan}})
 
 

@@ -160,25 +160,25 @@ def test_stages(new_model, pairs, finished, tmp_path):
 
 
 def test_moving_averages_are_the_result(new_model, pairs, tmp_path):
-    """The average of what a run without one goes through, from the first weights on.
+    """The average of what a run without one goes through, without the weights of the start.
 
     Also in the middle of the run, of words that did not occur in its last steps.
     """
-    expected = [w.astype(np.float64) for w in weights(new_model())]
     config = dataclasses.replace(CONFIG, weight_decay=0.0)
     steps = dataclasses.replace(config, checkpoint_every=1, keep_checkpoints=20)
     plain = fine_tune(new_model(), [pairs], steps, tmp_path / "plain")
-    of_step = {}
-    for step in range(1, 13):
-        now = weights(load_run(tmp_path / "plain", step))
-        expected = [0.8 * e + 0.2 * w for e, w in zip(expected, now, strict=True)]
-        of_step[step] = expected
+    of_steps = [weights(load_run(tmp_path / "plain", step)) for step in range(1, 13)]
+
+    def expected(step):
+        shares = [0.8**-i for i in range(step)]
+        return [np.average(w, axis=0, weights=shares) for w in zip(*of_steps[:step])]
+
     averaged = fine_tune(
         new_model(), [pairs], dataclasses.replace(config, ema_decay=0.8), tmp_path / "run"
     )
-    for a, b in zip(weights(averaged), expected, strict=True):
+    for a, b in zip(weights(averaged), expected(12), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    for a, b in zip(weights(load_run(tmp_path / "run", 8)), of_step[8], strict=True):
+    for a, b in zip(weights(load_run(tmp_path / "run", 8)), expected(8), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert_same(load_run(tmp_path / "run"), averaged)
     assert max(np.abs(a - b).max() for a, b in zip(weights(averaged), weights(plain))) > 1e-3

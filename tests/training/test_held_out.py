@@ -2,14 +2,17 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from labse_tf.training.held_out import HeldOut
 from labse_tf.training.preemption import Preempted
+from labse_tf.training.progress import unfinished
 from tests.training import one_weight
 from tests.training.logs import read_logs
-from tests.training.signals import terminate_in_step
+from tests.training.runs import checkpoints
+from tests.training.signals import terminate, terminate_in_step
 
 CONFIG = dataclasses.replace(one_weight.CONFIG, steps=7, evaluate_every=3)
 
@@ -21,8 +24,11 @@ class Counting(HeldOut):
         super().__init__(*arguments)
         self.figure = 0.0
 
-    def evaluate(self):
-        self.figure += 1
+    def measure(self):
+        return self.figure + 1
+
+    def record(self, measured):
+        self.figure = measured
         self.report({"figure": self.figure}, f"figure: {self.figure:.0f}")
 
 
@@ -39,8 +45,11 @@ class Recording(HeldOut):
         super().on_train_batch_end(batch, logs)
         assert float(self.model.encoder.weight.numpy()) == self.trained[-1]
 
-    def evaluate(self):
-        self.measured.append(float(self.model.encoder.weight.numpy()))
+    def measure(self):
+        return float(self.model.encoder.weight.numpy())
+
+    def record(self, measured):
+        self.measured.append(measured)
         if len(self.measured) == 2:
             self._state.save_best()
 
@@ -69,6 +78,47 @@ def test_a_run_that_goes_on(vocab_file, tmp_path, monkeypatch, capsys):
     assert lines(capsys.readouterr().out) == ["6/7 - figure: 1", "7/7 - figure: 2"]
 
 
+@pytest.mark.parametrize("step", [3, 7])
+def test_sigterm_puts_a_measurement_off(step, vocab_file, tmp_path, capsys):
+    """The checkpoint is saved first; the measurement is taken when the run is started again."""
+    whole = one_weight.run(tmp_path / "whole", vocab_file, CONFIG)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Preempted, match=f"step {step}"):
+        terminate_in_step(patch, step)
+        one_weight.run(tmp_path / "run", vocab_file, CONFIG, callback=Counting)
+    before = lines(capsys.readouterr().out)
+    assert before == ["3/7 - figure: 1", "6/7 - figure: 2"][: (step - 1) // 3]
+    assert checkpoints(tmp_path / "run")[-1] == step
+    assert unfinished(tmp_path / "run") == f"step {step} of 7"
+    assert one_weight.run(tmp_path / "run", vocab_file, CONFIG, callback=Counting) == whole
+    found = [line.split(" - ")[0] for line in before + lines(capsys.readouterr().out)]
+    assert found == ["3/7", "6/7", "7/7"]
+    assert unfinished(tmp_path / "run") == ""
+    one_weight.run(tmp_path / "run", vocab_file, CONFIG, callback=Counting)
+    assert not lines(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_sigterm_ends_a_measurement(ema_decay, vocab_file, tmp_path, capsys):
+    """Not at its end, which may be minutes later; with moving averages too."""
+    config = dataclasses.replace(CONFIG, ema_decay=ema_decay)
+    whole = one_weight.run(tmp_path / "whole", vocab_file, config)
+
+    class Terminated(Counting):
+        def measure(self):
+            terminate()
+            raise AssertionError("The measurement continued.")
+
+    with pytest.raises(Preempted, match="the checkpoint of step 3 is saved"):
+        one_weight.run(tmp_path / "run", vocab_file, config, callback=Terminated)
+    assert not lines(capsys.readouterr().out)
+    assert one_weight.run(tmp_path / "run", vocab_file, config, callback=Counting) == whole
+    assert [line.split(" - ")[0] for line in lines(capsys.readouterr().out)] == [
+        "3/7",
+        "6/7",
+        "7/7",
+    ]
+
+
 def test_stages(vocab_file, tmp_path, capsys):
     """Their last steps are measured after, too; the steps are those of the whole run."""
     config = dataclasses.replace(CONFIG, steps=8, stages="1:50%,2:50%")
@@ -86,12 +136,14 @@ def test_the_moving_average_is_what_is_measured(vocab_file, tmp_path, mirrored):
         with strategy.scope():
             one_weight.run(tmp_path / name, vocab_file, config, callback=Recording)
         (recording,) = recordings
-        averages = [0.0]
-        for weight in recording.trained:
-            averages.append((averages[-1] + weight) / 2)
+        # The mean of the weights after each step, the newest of which counts twice as much.
+        trained = recording.trained
+        averages = [None] + [
+            np.average(trained[:t], weights=[2**i for i in range(t)]) for t in range(1, 8)
+        ]
         expected = [averages[3], averages[6], averages[7]]
         assert recording.measured == pytest.approx(expected, rel=1e-5)
-        assert len(set(recording.trained)) == 7 and recording.trained[2] > 1.1 * averages[3]
+        assert len(set(trained)) == 7 and trained[2] > 1.05 * averages[3]
         best = tf.train.load_checkpoint(str(tmp_path / name / "best" / "encoder"))
         found = best.get_tensor("encoder/weight/.ATTRIBUTES/VARIABLE_VALUE")
         assert found == pytest.approx(averages[6], rel=1e-5)

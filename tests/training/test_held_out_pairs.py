@@ -11,7 +11,9 @@ from labse_tf.training.fine_tuning import fine_tune
 from labse_tf.training.held_out_pairs import HeldOutPairs
 from labse_tf.training.run_directory import load_run
 from labse_tf.training.stages import parse_stages
-from tests.training.runs import CONFIG, assert_same, checkpoints, weights, write_pairs
+from tests.training.runs import CONFIG, assert_same, checkpoints, embed, weights, write_pairs
+
+SENTENCES = ["the cat sat", "a green apple"]
 
 
 def test_p_at_1_by_hand(new_model, tmp_path):
@@ -20,7 +22,7 @@ def test_p_at_1_by_hand(new_model, tmp_path):
     (tmp_path / "other").mkdir()
     others = write_pairs(tmp_path / "other" / "few.tsv", 10, seed=6)  # another one of its name
     state = types.SimpleNamespace(step=0)
-    callback = HeldOutPairs(model, [few, others], state, CONFIG, parse_stages("", 1)[0])
+    callback = HeldOutPairs(model, [few, others], state, CONFIG, parse_stages("", 1)[0], None)
     accuracies = []
     for path in (few, others):
         with open(path, encoding="utf-8") as file:
@@ -62,6 +64,43 @@ def test_the_end_of_patience(new_model, pairs, tmp_path, monkeypatch, capfd):
     fine_tune(again, [pairs], config, tmp_path / "run", held_out=[pairs])
     assert_same(again, model)
     assert len(found) == 1
+
+
+def test_patience_ends_a_stage(new_model, pairs, tmp_path, monkeypatch, capfd):
+    """The next stage starts with the best weights, which remain the result if it finds none."""
+    found, best = [0.25, 0.5, 0.4, 0.45, 0.2], {}
+
+    def measure(self):
+        if found[0] == 0.5:
+            best["outputs"] = embed(self._embedder, SENTENCES)
+        return found.pop(0)
+
+    monkeypatch.setattr(HeldOutPairs, "measure", measure)
+    config = dataclasses.replace(CONFIG, evaluate_every=1, patience=1, stages="0:50%,1:50%")
+    arguments = [pairs], config, tmp_path / "run"
+    model = fine_tune(new_model(0), *arguments, held_out=[pairs])
+    assert capfd.readouterr().out.count("No better one in 1 measurements: the stage ends.") == 2
+    assert not found  # 0.45 is the best of the second stage, but not of the run
+    assert model.encoder.config.num_layers == 1
+    np.testing.assert_allclose(embed(model, SENTENCES), best["outputs"], atol=1e-5)
+    assert_same(load_run(tmp_path / "run"), model)
+    # Read back, without a measurement.
+    assert_same(fine_tune(new_model(0), *arguments, held_out=[pairs]), model)
+
+
+def test_a_better_later_stage(new_model, pairs, tmp_path, monkeypatch):
+    found, best = [0.25, 0.1, 0.3, 0.2], {}
+
+    def measure(self):
+        if found[0] == 0.3:
+            best["weights"] = weights(self._embedder)
+        return found.pop(0)
+
+    monkeypatch.setattr(HeldOutPairs, "measure", measure)
+    config = dataclasses.replace(CONFIG, evaluate_every=1, patience=1, stages="0:50%,1:50%")
+    model = fine_tune(new_model(0), [pairs], config, tmp_path, held_out=[pairs])
+    for a, b in zip(weights(model), best["weights"], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_patience_without_pairs(new_model, pairs, tmp_path):

@@ -77,5 +77,15 @@ def test_what_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="No held-out files"):
         MaskedEvaluation([], model.preprocessor, Masking(model.preprocessor))
     (tmp_path / "deu.txt").write_text("\n\n")
-    with pytest.raises(ValueError, match="no text in the held-out files"):
+    with pytest.raises(ValueError, match="no text in the held-out files of the language 'deu'"):
         MaskedEvaluation([tmp_path / "deu.txt"], model.preprocessor, Masking(model.preprocessor))
+
+
+def test_a_language_that_the_vocabulary_does_not_know(model, tmp_path):
+    """Refused before a step is taken, not by a division by 0 before the first checkpoint."""
+    (tmp_path / "deu.txt").write_text("Tom the\n" * 9)
+    for language in ("jpn", "kor"):
+        (tmp_path / f"{language}.txt").write_text("unknown words alone\n" * 9)
+    files = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"all their tokens are \[UNK\]: jpn, kor\."):
+        MaskedEvaluation(files, model.preprocessor, Masking(model.preprocessor))

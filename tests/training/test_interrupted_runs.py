@@ -122,7 +122,10 @@ def test_sigterm_between_stages(vocab_file, tmp_path):
             if len(made) == 2:
                 terminate()
 
-        def evaluate(self):
+        def measure(self):
+            pass
+
+        def record(self, measured):
             pass
 
     with pytest.raises(Preempted, match="between steps: what was saved stays"):
@@ -170,7 +173,10 @@ def test_best_weights_that_cannot_be_written(vocab_file, tmp_path):
     """`fit` would take TensorFlow's error for the end of the data, and the run seem finished."""
 
     class Writing(HeldOut):
-        def evaluate(self):
+        def measure(self):
+            pass
+
+        def record(self, measured):
             with file_sizes_limited(8000) if self._step == 6 else contextlib.nullcontext():
                 self._state.save_best()
 
@@ -195,7 +201,7 @@ def test_logs_that_cannot_be_written(vocab_file, tmp_path):
 )
 def test_what_fit_takes_for_the_end_of_the_data(error, vocab_file, tmp_path):
     class Failing(HeldOut):
-        def evaluate(self):
+        def measure(self):
             raise error
 
     config = dataclasses.replace(one_weight.CONFIG, evaluate_every=3)

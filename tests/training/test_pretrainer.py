@@ -11,6 +11,7 @@ from labse_tf import Encoder, EncoderConfig
 from labse_tf.encoder.encoder import INPUTS
 from labse_tf.encoder.precision import computing_in
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training import pretrainer
 from labse_tf.training.pretrainer import Pretrainer
 
 BATCH, WIDTH, PREDICTIONS, STEPS = 8, 10, 3, 4
@@ -143,6 +144,21 @@ def test_in_float16():
     for name in ("loss", "gradient_norm"):
         assert float(half[name]) == pytest.approx(float(exact[name]), rel=0.01)
         assert half[name] != exact[name]
+
+
+def test_the_loss_scale_reaches_the_word_embeddings(monkeypatch):
+    """A scale of 2^15 comes before the cast to float16, in which small gradients are 0."""
+    scales = []
+    loss = pretrainer.masked_cross_entropy
+
+    def note(*arguments, gradient_scale, **options):
+        scales.append(float(gradient_scale))
+        return loss(*arguments, gradient_scale=gradient_scale, **options)
+
+    monkeypatch.setattr(pretrainer, "masked_cross_entropy", note)
+    (batch,) = tf.nest.map_structure(tf.constant, list(global_batches(1)))
+    make_pretrainer(precision="float16").train_step(batch)
+    assert scales == [2.0**15 / float(tf.reduce_sum(batch["masked_lm_weights"]))]
 
 
 def test_pooler_stays():

@@ -12,6 +12,11 @@ import tf_keras
 from official.nlp.modeling.models import seq2seq_transformer
 
 from labse_tf.optimizers.schedules import WarmupLinearDecay
+from labse_tf.training.checkpoint_directory import (
+    list_checkpoints,
+    remove_leftovers,
+    write_checkpoint,
+)
 from labse_tf.training.output import say
 from training.experiments.translation.corpus import TO_ENGLISH, TO_LANGUAGE, Pair
 from training.experiments.translation.settings import TranslationConfig
@@ -68,9 +73,10 @@ class Translator:
         self.model(dict(zip(("inputs", "targets"), batches(0))))  # builds its variables
         self._optimizer.build(self.model.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self._optimizer)
-        manager = tf.train.CheckpointManager(checkpoint, os.path.join(folder, "checkpoints"), 1)
-        if manager.latest_checkpoint:
-            checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        directory = os.path.join(folder, "checkpoints")
+        remove_leftovers(directory)
+        if before := list_checkpoints(directory):
+            checkpoint.restore(before[max(before)]).assert_consumed()
         losses = []
         for number in range(int(self._optimizer.iterations), config.steps):
             losses.append(self._step(*batches(number)))
@@ -81,7 +87,7 @@ class Translator:
                     raise FloatingPointError(f"The loss is {loss} at step {done}.")
                 say(f"step {done:,}: loss {loss:.3f}")
             if done % config.checkpoint_every == 0 or done == config.steps:
-                manager.save(done)
+                write_checkpoint(directory, checkpoint, done, keep=1)
 
     def translate(self, sentences: Sequence[str], tag: str) -> list[str]:
         """Translations by beam search.
