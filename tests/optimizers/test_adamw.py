@@ -61,7 +61,7 @@ def test_rows_that_come_and_go(graph):
     optimizer = AdamW(rate, DECAY, ema_decay=0.8, tables=["table"])
     optimizer.build([ours])
     value = ours.numpy().astype(np.float64)
-    first, second, values = np.zeros_like(value), np.zeros_like(value), []
+    first, second, history = np.zeros_like(value), np.zeros_like(value), []
     count = np.zeros(ROWS, int)
     waiting = np.ones(ROWS)  # decay of the steps since a row occurred
     steps = [[0, 1, 2], [3, 2], [0, 1], [5, 2], [0, 3], [2, 1]]  # 4 and 6 never, 5 once
@@ -82,11 +82,11 @@ def test_rows_that_come_and_go(graph):
             value[row] = value[row] * waiting[row]
             value[row] -= own * first[row] / (np.sqrt(second[row]) + 1e-6)
             waiting[row] = 1
-        values.append(value.copy())
+        history.append(value.copy())
         np.testing.assert_allclose(ours, value, atol=1e-5)
     optimizer.settle()
     np.testing.assert_allclose(ours, value * waiting[:, None], atol=1e-5)
-    expected = average(values, 0.8)
+    expected = average(history, 0.8)
     np.testing.assert_allclose(optimizer.averages["table"], expected, atol=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_the_two_clocks_of_a_row():
 @pytest.mark.parametrize("tables", [(), ("kernel",)])
 def test_first_weights_have_no_share_in_an_average(tables):
     """After 30 steps with a decay of 0.999, 97% of it would be the weights of the start."""
-    weight = tf.Variable([[1e6], [-2e6]], name="kernel")
+    weight = tf.Variable([[100.0], [-200.0]], name="kernel")
     optimizer = AdamW(0.1, ema_decay=0.999, tables=tables)
     optimizer.build([weight])
     np.testing.assert_array_equal(optimizer.averages["kernel"], weight)

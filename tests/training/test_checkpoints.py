@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from labse_tf.optimizers.adamw import AdamW
+from labse_tf.training import checkpoints as checkpoints_module
 from labse_tf.training.checkpoint_directory import list_checkpoints
 from labse_tf.training.checkpoints import TrainingState
 from labse_tf.training.preemption import Preempted
@@ -100,7 +101,8 @@ def test_an_unreadable_checkpoint(damage, interrupted, whole, vocab_file, caplog
     else:
         path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
     assert one_weight.run(interrupted, vocab_file) == whole
-    (warning,) = (record.getMessage() for record in caplog.records)
+    ours = [record for record in caplog.records if record.name == checkpoints_module.__name__]
+    (warning,) = (record.getMessage() for record in ours)
     assert "ckpt-6' cannot be read" in warning and "ckpt-4', and the" in warning
     assert checkpoints(interrupted) == [4, 8, 12]
     assert (interrupted / "checkpoints" / "unreadable-ckpt-6.index").exists()
