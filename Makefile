@@ -14,7 +14,7 @@ SAMPLE := training/sample
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_CPP_MAX_VLOG_LEVEL ?= 0
 
-.PHONY: demo test test-readme test-experiments test-runtimes test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
+.PHONY: demo test test-readme test-experiments test-runtimes test-workers test-spark test-gpu notebooks coverage lint bench bench-gpu setup clean
 
 demo: .venv/installed-vocabulary
 	rm -rf $(DEMO)
@@ -43,7 +43,7 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark \
 		--ignore tests/test_readme.py --ignore tests/experiments --ignore tests/labse_mini \
-		--ignore tests/openvino --ignore tests/lite
+		--ignore tests/openvino --ignore tests/lite --ignore tests/workers
 
 # Every command and every piece of code of the pages.
 test-readme: .venv/installed-test
@@ -56,6 +56,10 @@ test-experiments: .venv/installed-test
 # What embeds without TensorFlow: OpenVINO and LiteRT.
 test-runtimes: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/openvino tests/lite --durations=10
+
+# Training in two worker processes, which takes both cores.
+test-workers: .venv/installed-test
+	$(BIN)/python -m pytest tests/workers --durations=10
 
 # Needs Java; minutes, of which most are the starts of Spark.
 test-spark: .venv/installed-test .venv/installed-spark
