@@ -91,7 +91,10 @@ def dataset(context, skip):
 
 def make_model(vocab_file):
     """What a TrainingState takes for a LaBSE."""
-    return types.SimpleNamespace(encoder=Encoder(), preprocessor=Preprocessor(vocab_file, 8))
+    preprocessor = Preprocessor(vocab_file, 8)
+    return types.SimpleNamespace(
+        encoder=Encoder(), preprocessor=preprocessor, stored_dtype="float32"
+    )
 
 
 def run(workdir, vocab_file, config=CONFIG, figures=None, callback=None, pairs=(), overflows=()):
