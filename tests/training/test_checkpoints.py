@@ -104,7 +104,7 @@ def test_an_unreadable_checkpoint(damage, interrupted, whole, vocab_file, caplog
     ours = [record for record in caplog.records if record.name == checkpoints_module.__name__]
     (warning,) = (record.getMessage() for record in ours)
     assert "ckpt-6' cannot be read" in warning and "ckpt-4', and the" in warning
-    assert checkpoints(interrupted) == [4, 8, 12]
+    assert list(list_checkpoints(str(interrupted / "checkpoints"))) == [4, 8, 12]
     assert (interrupted / "checkpoints" / "unreadable-ckpt-6.index").exists()
     assert unfinished(interrupted) == ""
 
