@@ -57,7 +57,7 @@ def start_two_workers(directory, phase):
         cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
         env = {"TF_CONFIG": json.dumps(cluster)}
         processes.append(Started("-m", "tests.two_workers", directory, phase, env=env))
-    ended = [process.wait(timeout=240) for process in processes]
+    ended = [process.wait(timeout=600) for process in processes]
     for process in ended:
         assert process.returncode == 0, process.stderr[-3000:]
     return [json.loads(process.stdout.splitlines()[-1]) for process in ended]
