@@ -9,14 +9,12 @@ import tensorflow as tf
 import tensorflow_text as text
 
 from labse_tf.tokenization.preprocessing import Preprocessor
-from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
+from labse_tf.tokenization.vocabulary_files import MASK
 
 DEFAULT_MASK_RATE = 0.15
 # Of the tokens to predict, the shares that are replaced by [MASK] and by a random word piece.
 MASK_TOKEN_RATE, RANDOM_TOKEN_RATE = 0.8, 0.1
-SPECIAL = (PADDING, UNKNOWN, START, END, MASK)
 _UNUSED = re.compile(r"\[unused\d+\]")
-_CONTINUATION = "##"
 
 
 class Masking:
@@ -73,14 +71,14 @@ class Masking:
         self.whole_words = whole_words
         self._mask_id = preprocessor.mask_id
         self._vocab_size = preprocessor.vocab_size
-        ids = {token: number for number, token in enumerate(preprocessor.tokens)}
-        self._special = [ids[token] for token in SPECIAL]
+        tokens = preprocessor.tokens
+        self._special = preprocessor.special_ids
         self._no_replacement = sorted(
-            {*self._special, *(i for token, i in ids.items() if _UNUSED.fullmatch(token))}
+            {*self._special, *(i for i, token in enumerate(tokens) if _UNUSED.fullmatch(token))}
         )
-        if len(self._no_replacement) == len(ids):
+        if len(self._no_replacement) == len(tokens):
             raise ValueError("The vocabulary has no word pieces.")
-        self._continues = [token.startswith(_CONTINUATION) for token in ids]
+        self._continues = preprocessor.continues_word
 
     def __call__(self, packed: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Masks a batch; in a graph or out of it.

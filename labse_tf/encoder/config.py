@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-POOLINGS = ("cls", "mean")
+POOLINGS = ("cls", "cls_token", "mean")
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
 
@@ -25,8 +25,9 @@ class EncoderConfig:
         intermediate_size: width of the feed-forward layer.
         max_positions: longest sequence, in tokens.
         type_vocab_size: segment types.
-        pooling: `"cls"`, tanh(dense([CLS])) as in LaBSE; or `"mean"`, the mean of the tokens under
-            the mask, without a dense layer.
+        pooling: `"cls"`, tanh(dense([CLS])) as in LaBSE; `"cls_token"`, the vector of the first
+            token as it is (BAAI/bge-m3); or `"mean"`, the mean of the tokens under the mask
+            (multilingual E5).
         activation: of the feed-forward layers: `"gelu"`, by erf, as in LaBSE; `"gelu_tanh"`, its
             approximation by tanh (Hugging Face's `gelu_new`, Model Garden's `gelu`); or `"relu"`.
         dropout: rate on embeddings, attention weights and each sub-layer's output.
@@ -88,6 +89,11 @@ class EncoderConfig:
             raise ValueError(f"`layer_norm_epsilon` (={self.layer_norm_epsilon}) must be above 0.")
         if not self.initializer_range > 0:
             raise ValueError(f"`initializer_range` (={self.initializer_range}) must be above 0.")
+
+    @property
+    def pools_first_token(self) -> bool:
+        """Whether a sentence embedding depends on the first token's output alone."""
+        return self.pooling != "mean"
 
     @property
     def head_size(self) -> int:

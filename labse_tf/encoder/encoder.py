@@ -85,8 +85,8 @@ class Encoder(tf_keras.layers.Layer):
             training: whether dropout is on.
             dropout_seed: int32 [2]; the same seed drops the same elements. None: a random one.
             pooled_only: whether to leave out `sequence_output`, and the work that it alone needs:
-                on padding, and with pooling "cls" most of the last layer. Shapes are then
-                dynamic, which TPUs do not support.
+                on padding, and with pooling by the first token most of the last layer. Shapes are
+                then dynamic, which TPUs do not support.
             custom_gradients: whether to use the faster ops with custom gradients of
                 `labse_tf.encoder.custom_gradients`; for training steps, not for export.
             first_row: number of the first row in the global batch. With a seed, what is dropped of
@@ -125,8 +125,8 @@ class Encoder(tf_keras.layers.Layer):
         bias = tf.reshape(bias, [batch, 1, 1, width])
         first_only = False
         for layer in self.transformer:
-            # The pooler reads [CLS] alone.
-            first_only = pooled_only and self.pooler is not None and layer is self.transformer[-1]
+            is_last = layer is self.transformer[-1]
+            first_only = pooled_only and self.config.pools_first_token and is_last
             x = layer(x, bias, first_only=first_only, **options)
         if pooled_only:
             pooled = self._pool_unpadded(x, mask, unpadding, first_only)
@@ -165,17 +165,23 @@ class Encoder(tf_keras.layers.Layer):
         self, tokens: tf.Tensor, mask: tf.Tensor, unpadding: Unpadding, first_only: bool
     ) -> tf.Tensor:
         """[tokens, hidden], or the first ones alone, [batch, hidden] -> float32 [batch, hidden]."""
-        if self.pooler is None:
+        if not self.config.pools_first_token:
             return unpadding.mean(tokens, mask)
         first = tokens if first_only else tf.gather(tokens, unpadding.token_indices[:, 0])
-        return tf.cast(tf.tanh(self.pooler(first)), tf.float32)
+        return self._pool_first(first)
 
     def _pool(self, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """[batch, width, hidden] -> float32 [batch, hidden]."""
-        if self.pooler is not None:
-            return tf.cast(tf.tanh(self.pooler(tokens[:, 0, :])), tf.float32)
+        if self.config.pools_first_token:
+            return self._pool_first(tokens[:, 0, :])
         weights = tf.cast(mask, tf.float32)
         count = tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1.0)
         # Not by indexing with a new axis: TFLite has no such op.
         weights = tf.expand_dims(weights / count, 1)
         return tf.matmul(weights, tf.cast(tokens, tf.float32))[:, 0, :]
+
+    def _pool_first(self, first: tf.Tensor) -> tf.Tensor:
+        """Pool the first tokens, [batch, hidden], to float32 [batch, hidden]."""
+        if self.pooler is not None:
+            first = tf.tanh(self.pooler(first))
+        return tf.cast(first, tf.float32)

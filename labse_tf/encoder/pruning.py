@@ -18,9 +18,7 @@ from labse_tf.encoder.encoder import Encoder
 from labse_tf.encoder.weights import named_weights, unfilled_variables
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.scripts import scripts_in
-from labse_tf.tokenization.vocabulary_files import END, MASK, PADDING, START, UNKNOWN
 
-_SPECIAL = {PADDING, UNKNOWN, START, END, MASK}
 _BATCH = 4096  # sentences tokenised at a time
 
 
@@ -72,13 +70,13 @@ def prune(
     keep: Collection[str] = (),
     scripts: Collection[str] = (),
 ) -> tuple[Preprocessor, Encoder]:
-    """A preprocessor and an encoder with fewer word pieces, in the encoder's dtypes.
+    """Return a preprocessor and an encoder with fewer tokens, in the encoder's dtypes.
 
-    Kept, in their order, are the special tokens, the pieces that the corpus uses, its single
-    characters (alone and as continuations, so that an unseen word is spelt instead of unknown),
-    and those of `keep` and `scripts`. WordPiece takes the longest piece that matches, and takes it
-    again if it was kept: text of kept pieces has the same pieces under new ids, and exactly the
-    same embedding.
+    Retained, in their order, are the special tokens, the tokens that the corpus uses, its single
+    characters (at the start and inside of a word, so that an unseen word is spelled instead of
+    unknown), and those of `keep` and `scripts`. Text of retained tokens keeps its tokens under new
+    ids, and exactly its embedding: WordPiece takes the longest token that matches, and
+    SentencePiece the most probable segmentation, of which only others were removed.
 
     Args:
         preprocessor: of the encoder.
@@ -98,7 +96,10 @@ def prune(
     tokens = preprocessor.tokens
     if unknown := sorted(set(keep) - set(tokens)):
         raise ValueError(f"Not in the vocabulary, so not to be kept: {unknown[:10]}.")
-    kept_tokens = _SPECIAL | set(keep) | usage.characters | {f"##{c}" for c in usage.characters}
+    required = preprocessor.required_ids
+    kept_tokens = set(keep)
+    for character in usage.characters:
+        kept_tokens.update(preprocessor.character_tokens(character))
     wanted = set(scripts)
     kept = np.array(
         [
@@ -106,7 +107,8 @@ def prune(
             for i, token in enumerate(tokens)
             if usage.counts[i] >= min_count
             or token in kept_tokens
-            or (wanted and (found := scripts_in(token.removeprefix("##"))) and found <= wanted)
+            or i in required
+            or (wanted and (found := scripts_in(token)) and found <= wanted)
         ]
     )
     config = dataclasses.replace(encoder.config, vocab_size=len(kept))
@@ -126,7 +128,7 @@ def prune(
             target.assign(tf.gather(source.value(), kept))
         else:
             target.assign(source.value())
-    return preprocessor.with_tokens([tokens[i] for i in kept]), pruned
+    return preprocessor.with_token_ids(kept.tolist()), pruned
 
 
 def changed_tokens(
@@ -143,7 +145,9 @@ def changed_tokens(
     old_ids = np.array([ids[token] for token in after.tokens], np.int32)
     total = changed = 0
     for batch in _batches(sentences):
-        old, new = (p.tokenize(tf.constant(batch)).merge_dims(0, 1) for p in (before, after))
+        # Rows are words; or, for SentencePiece, which has none, sentences.
+        old, new = (p.tokenize(tf.constant(batch)) for p in (before, after))
+        old, new = (x.merge_dims(0, 1) if x.shape.rank > 2 else x for x in (old, new))
         new = new.with_values(tf.gather(old_ids, new.values))
         width = int(max(old.bounding_shape()[1], new.bounding_shape()[1]))
         rows = [x.to_tensor(default_value=-1, shape=[None, width]).numpy() for x in (old, new)]

@@ -11,7 +11,7 @@ import os
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.inference.loading import load
 from labse_tf.inference.model import LaBSE
-from labse_tf.release.configuration import CONFIG_FILE, VOCABULARY_FILE, is_release
+from labse_tf.release.configuration import CONFIG_FILE, is_release, read_configuration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,8 @@ def read_facts(path: str | os.PathLike) -> Facts:
     parts = [os.path.join(path, part) for part in ("encoder", "preprocessor")]
     is_split = is_release(parts[0]) and os.path.isfile(os.path.join(parts[1], "saved_model.pb"))
     if is_split:
-        vocabularies = [os.path.join(part, "assets", VOCABULARY_FILE) for part in parts]
+        vocabulary = read_configuration(parts[0]).vocabulary_file
+        vocabularies = [os.path.join(part, "assets", vocabulary) for part in parts]
         if not filecmp.cmp(*vocabularies, shallow=False):
             raise ValueError(
                 f"{path!r}: encoder/ and preprocessor/ have different vocabularies, so they are "

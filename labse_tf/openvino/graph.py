@@ -59,7 +59,7 @@ class EncoderGraph:
         bias = ops.multiply(ops.subtract(weights, self._floats(1)), self._floats(1e9))
         bias = ops.unsqueeze(bias, self._ints([1, 2]))
         for i in range(config.num_layers):
-            first_only = config.pooling == "cls" and i == config.num_layers - 1
+            first_only = config.pools_first_token and i == config.num_layers - 1
             x = self._layer(f"layer_{i}", x, bias, first_only)
         return x
 
@@ -91,8 +91,11 @@ class EncoderGraph:
 
     def _pool(self, x, weights):
         ops = self._ops
-        if self._config.pooling == "cls":
-            return ops.tanh(self._dense("pooler", ops.squeeze(self._first(x), self._ints(1))))
+        if self._config.pools_first_token:
+            first = ops.squeeze(self._first(x), self._ints(1))
+            return (
+                ops.tanh(self._dense("pooler", first)) if self._config.pooling == "cls" else first
+            )
         total = ops.reduce_sum(weights, self._ints([1]), True)
         total = ops.maximum(total, self._floats(1))
         weights = ops.unsqueeze(ops.divide(weights, total), self._ints([1]))

@@ -1,7 +1,9 @@
-"""The encoder as transformers.BertModel has it: config.json, and the names of the tensors."""
+"""The encoder as transformers.BertModel or XLMRobertaModel: config.json, names of the tensors."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterable
 
@@ -52,7 +54,11 @@ _LAYER = {
 }
 _POOLER = {"linear.weight": "pooler.dense.weight", "linear.bias": "pooler.dense.bias"}
 # Position numbers, and the heads of pre-training: nothing in them makes an embedding.
-_IGNORED = re.compile(r"(bert\.)?embeddings\.position_ids|cls\..*")
+_IGNORED = re.compile(r"((bert|roberta)\.)?embeddings\.position_ids|cls\..*|lm_head\..*")
+BERT, XLM_ROBERTA = "bert", "xlm-roberta"
+# XLMRobertaModel counts positions from its padding id, 1, plus 1. Its first two rows are unused.
+_FIRST_POSITION = {BERT: 0, XLM_ROBERTA: 2}
+_POSITIONS = "embeddings.position_embeddings.weight"
 
 
 def read_config(file_name: str, pooling: str) -> EncoderConfig:
@@ -60,20 +66,31 @@ def read_config(file_name: str, pooling: str) -> EncoderConfig:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not a BertModel's, or one that is computed otherwise than LaBSE.
+        ValueError: it is neither a BertModel's nor an XLMRobertaModel's, or it asks for another
+            computation than LaBSE's.
     """
     values = {key: value for key, value in read_json(file_name).items() if value is not None}
+    model_type = values.get("model_type")
+    if model_type not in _FIRST_POSITION:
+        raise ValueError(
+            f"{file_name!r}: `model_type` is {model_type!r}, but it must be one of "
+            f"{list(_FIRST_POSITION)}."
+        )
+    first_position = _FIRST_POSITION[model_type]
     for key, wanted in (
-        ("model_type", "bert"),
         ("position_embedding_type", "absolute"),
         ("is_decoder", False),
     ):
-        # Newer versions leave out what has only one value.
-        found = values.get(key, None if key == "model_type" else wanted)
+        found = values.get(key, wanted)  # newer versions leave out keys with only one value
         if found != wanted:
             raise ValueError(
                 f"{file_name!r}: `{key}` is {found!r}, but only {wanted!r} is LaBSE's."
             )
+    if first_position and values.get("pad_token_id", 1) != first_position - 1:
+        raise ValueError(
+            f"{file_name!r}: `pad_token_id` is {values['pad_token_id']!r}, but XLM-RoBERTa's is "
+            f"{first_position - 1}, from which its positions are counted."
+        )
     activation = values.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
         raise ValueError(
@@ -81,14 +98,20 @@ def read_config(file_name: str, pooling: str) -> EncoderConfig:
             f"{list(_ACTIVATIONS)}."
         )
     fields = {ours: values.get(theirs, default) for ours, (theirs, default) in _FIELDS.items()}
+    fields["max_positions"] -= first_position
     try:
         return EncoderConfig(**fields, activation=_ACTIVATIONS[activation], pooling=pooling)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file_name!r}: {error}") from error
 
 
-def config_to_write(config: EncoderConfig) -> dict:
-    """The config.json of an encoder."""
+def config_to_write(config: EncoderConfig, padding_id: int) -> dict:
+    """Return the config.json of an encoder, as a BertModel.
+
+    Args:
+        config: Shape of the encoder.
+        padding_id: Id of the padding token.
+    """
     activation = next(theirs for theirs, ours in _ACTIVATIONS.items() if ours == config.activation)
     return {
         "architectures": ["BertModel"],
@@ -97,16 +120,16 @@ def config_to_write(config: EncoderConfig) -> dict:
         "attention_probs_dropout_prob": config.dropout,
         "hidden_act": activation,
         "position_embedding_type": "absolute",
-        "pad_token_id": 0,
+        "pad_token_id": padding_id,
     }
 
 
 def read_bert(directory: str, pooling: str, dense: str | None) -> dict[str, StoredTensor]:
-    """The tensors that make an embedding, under their newest names.
+    """Return the tensors that an embedding is computed from, under their newest names.
 
     Args:
-        directory: of the BertModel; its names may have the prefix `bert.`, and a layer norm's
-            be gamma and beta.
+        directory: Directory of the model; its names may have the prefix `bert.` or `roberta.`, and
+            a layer norm's be gamma and beta.
         pooling: of the encoder.
         dense: the directory of a dense layer that stands in for BertModel's pooler.
 
@@ -117,12 +140,16 @@ def read_bert(directory: str, pooling: str, dense: str | None) -> dict[str, Stor
     for name, tensor in read_tensors(directory).items():
         if _IGNORED.fullmatch(name):
             continue
-        new = name.removeprefix("bert.")
+        new = name.removeprefix("bert.").removeprefix("roberta.")
         new = new.replace("LayerNorm.gamma", "LayerNorm.weight")
         new = new.replace("LayerNorm.beta", "LayerNorm.bias")
         if new in named:
             raise ValueError(f"{tensor.file!r}: {name!r} and {named[new].name!r} are both there.")
         named[new] = tensor
+    model_type = read_json(os.path.join(directory, CONFIG)).get("model_type")
+    if (skipped := _FIRST_POSITION[model_type]) and (table := named.get(_POSITIONS)):
+        shape = [table.shape[0] - skipped, *table.shape[1:]]
+        named[_POSITIONS] = dataclasses.replace(table, shape=shape, first_row=skipped)
     if dense is None and pooling == "cls":
         if not named.keys() & set(_POOLER.values()):
             raise ValueError(

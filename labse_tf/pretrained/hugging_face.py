@@ -1,9 +1,14 @@
-"""LaBSE as Hugging Face has it: what transformers and sentence-transformers read and write.
+"""Models of transformers and sentence-transformers: read and written.
 
-A directory is one of
+A directory holds one of
+
 - a BertModel with its pooler (setu4993/LaBSE): config.json, model.safetensors, tokenizer files;
-- a SentenceTransformer (sentence-transformers/LaBSE): modules.json, which names the folders of a
-  BertModel, of Pooling ([CLS] or mean), of Dense (tanh; after [CLS]) and of Normalize.
+- a SentenceTransformer (sentence-transformers/LaBSE, intfloat/multilingual-e5-small): modules.json,
+  which names the folders of a BertModel or XLMRobertaModel, of Pooling ([CLS] or mean), of Dense
+  (tanh; after [CLS]) and of Normalize.
+
+The tokenizer is BERT's WordPiece or XLM-RoBERTa's SentencePiece. What is written is a BertModel: an
+encoder that was read from an XLMRobertaModel counts its positions from 0, as BertModel does.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from labse_tf.pretrained import bert_files
 from labse_tf.pretrained.safetensors_files import FILE, StoredTensor, write_tensors
 from labse_tf.pretrained.sentence_transformer_files import MODULES, read_modules, write_modules
 from labse_tf.pretrained.tokenizer_files import model_max_length, read_tokenizer, write_tokenizer
+from labse_tf.tokenization.choices import SENTENCEPIECE
 from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 _PADDED_TO = (8, 16, 32, 64, 128)  # rows of a word table, for faster matmuls
@@ -49,7 +55,9 @@ def download(repo_id: str) -> str:
             f"huggingface_hub: {install_hint('hugging-face')}"
         ) from error
     try:
-        return snapshot_download(repo_id, allow_patterns=["*.json", "*.safetensors", "*.txt"])
+        return snapshot_download(
+            repo_id, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]
+        )
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
             f"{repo_id!r} is neither a directory here nor a repository on Hugging Face that this "
@@ -102,7 +110,8 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
         )
     tensors = bert_files.read_bert(bert, pooling, dense)
     preprocessor = read_tokenizer(bert, seq_length)
-    config, tensors = _without_padding(config, tensors, preprocessor.vocab_size)
+    is_sentencepiece = preprocessor.tokenization == SENTENCEPIECE
+    config, tensors = _without_padding(config, tensors, preprocessor.vocab_size, is_sentencepiece)
     encoder = bert_files.unfilled(config, tensors, bert)
     if preprocessor.vocab_size != config.vocab_size:
         raise ValueError(
@@ -119,12 +128,20 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
 
 
 def _without_padding(
-    config: EncoderConfig, tensors: dict[str, StoredTensor], vocab_size: int
+    config: EncoderConfig,
+    tensors: dict[str, StoredTensor],
+    vocab_size: int,
+    is_sentencepiece: bool,
 ) -> tuple[EncoderConfig, dict[str, StoredTensor]]:
-    """Drops the rows at the end of the word table that round its size up, and are of no token."""
+    """Drop the rows at the end of the embedding matrix that no token has.
+
+    They round the size up; in models with XLM-RoBERTa's tokenizer there may be any number of them
+    (intfloat/multilingual-e5-small has 250,037 rows for 250,002 tokens).
+    """
     rows, table = config.vocab_size, tensors.get(bert_files.WORDS)
     rounded_up = rows in {-(-vocab_size // multiple) * multiple for multiple in _PADDED_TO}
-    if rows == vocab_size or not rounded_up or table is None or table.shape[:1] != [rows]:
+    is_padded = rounded_up or (is_sentencepiece and rows > vocab_size)
+    if rows == vocab_size or not is_padded or table is None or table.shape[:1] != [rows]:
         return config, tensors
     table = dataclasses.replace(table, shape=[vocab_size, *table.shape[1:]])
     config = dataclasses.replace(config, vocab_size=vocab_size)
@@ -153,7 +170,10 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
         )
     with atomic_directory(path) as unfinished:
         with open(os.path.join(unfinished, bert_files.CONFIG), "w", encoding="utf-8") as file:
-            file.write(json.dumps(bert_files.config_to_write(config), indent=2) + "\n")
+            file.write(
+                json.dumps(bert_files.config_to_write(config, preprocessor.padding_id), indent=2)
+                + "\n"
+            )
         write_tokenizer(unfinished, preprocessor)
         tensors = bert_files.tensors_to_write(encoder)
         write_tensors(os.path.join(unfinished, FILE), tensors)

@@ -24,19 +24,29 @@ _PICKLE = "pytorch_model.bin"
 
 @dataclasses.dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a file: where it lies, its shape, and its dtype in safetensors' terms."""
+    """A tensor in a file.
+
+    Args:
+        file: Path of the file.
+        name: Name of the tensor.
+        shape: Shape of the part that is used.
+        dtype: Dtype in safetensors' terms, such as "F32".
+        first_row: Number of rows at the start of the stored tensor that are not used.
+    """
 
     file: str
     name: str
     shape: list[int]
     dtype: str
+    first_row: int = 0
 
     def chunks(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yields (start, end, the values of these rows), in its own dtype."""
         safe_open, _ = _library()
         for start, end in chunks_of(self.shape):
             with safe_open(self.file, framework="np") as file:
-                yield start, end, file.get_slice(self.name)[start:end]
+                rows = slice(self.first_row + start, self.first_row + end)
+                yield start, end, file.get_slice(self.name)[rows]
 
 
 def read_tensors(directory: str) -> dict[str, StoredTensor]:

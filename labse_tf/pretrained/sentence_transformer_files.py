@@ -22,8 +22,8 @@ class SentenceTransformerFiles:
 
     Args:
         transformer: the directory of the BertModel.
-        pooling: `"cls"` or `"mean"`.
-        dense: the directory of the dense layer after [CLS]; None with `"mean"`.
+        pooling: One of `labse_tf.encoder.config.POOLINGS`.
+        dense: Directory of the dense layer after [CLS]; None if there is none.
         max_seq_length: longest sequence in tokens, if it is said here.
         do_lower_case: whether text is lower-cased before the tokenizer sees it.
     """
@@ -65,8 +65,10 @@ def read_modules(path: str) -> SentenceTransformerFiles:
         if os.path.isfile(normalize_file):  # older versions write none
             _check_place(normalize_file, read_json(normalize_file))
     pooling = _pooling(os.path.join(folders[1], "config.json"))
-    if with_dense != (pooling == "cls"):
+    if with_dense and pooling != "cls":
         raise ValueError(_unlike(modules_file, f"pooling {pooling!r} in the modules {kinds}"))
+    if pooling == "cls" and not with_dense:
+        pooling = "cls_token"
     if with_dense:
         _check_dense(os.path.join(folders[2], "config.json"))
     _check_prompts(os.path.join(path, _PROMPTS))
@@ -89,7 +91,8 @@ def write_modules(path: str, config: EncoderConfig, seq_length: int) -> str | No
         _PROMPTS: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
         "1_Pooling/config.json": {
             "word_embedding_dimension": hidden,
-            **{key: mode == config.pooling for key, mode in _POOLINGS.items()},
+            "pooling_mode_cls_token": config.pools_first_token,
+            "pooling_mode_mean_tokens": not config.pools_first_token,
             "pooling_mode_max_tokens": False,
             "pooling_mode_mean_sqrt_len_tokens": False,
         },
@@ -166,6 +169,6 @@ def _check_prompts(file_name: str) -> None:
 
 def _unlike(file_name: str, found: str) -> str:
     return (
-        f"{file_name!r} has {found}, but a sentence is embedded here by [CLS] pooling and a "
-        "Dense(tanh) of the same width, or by mean pooling alone."
+        f"{file_name!r} has {found}, but a sentence is embedded here by [CLS] pooling, with or "
+        "without a Dense(tanh) of the same width, or by mean pooling."
     )

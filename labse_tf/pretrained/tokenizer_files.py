@@ -11,6 +11,7 @@ import os
 import warnings
 
 from labse_tf.pretrained.safetensors_files import read_json
+from labse_tf.pretrained.sentencepiece_files import read_model, write_model_json
 from labse_tf.pretrained.tokenizer_json import (
     MAX_WORD_CHARACTERS,
     checked_tokens,
@@ -19,7 +20,7 @@ from labse_tf.pretrained.tokenizer_json import (
     require_right,
     tokenizer_json,
 )
-from labse_tf.tokenization.choices import HUGGING_FACE
+from labse_tf.tokenization.choices import HUGGING_FACE, SENTENCEPIECE
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.tokenization.vocabulary_files import (
     END,
@@ -62,6 +63,8 @@ def read_tokenizer(directory: str, seq_length: int) -> Preprocessor:
         os.path.join(directory, name) for name in (VOCABULARY, TOKENIZER, CONFIG)
     )
     tokenizer = read_json(tokenizer_file) if os.path.isfile(tokenizer_file) else None
+    if (model := read_model(directory, tokenizer)) is not None:
+        return Preprocessor(model, seq_length, tokenization=SENTENCEPIECE)
     config = read_json(config_file) if os.path.isfile(config_file) else {}
     for key, wanted in [("tokenize_chinese_chars", True), ("do_basic_tokenize", True)]:
         require(config_file, key, config.get(key, wanted), wanted)
@@ -109,8 +112,11 @@ def write_tokenizer(directory: str, preprocessor: Preprocessor) -> None:
     They are the files of a BERT tokenizer, whatever the tokenization is. A warning says what
     Google's tokenization does differently.
     """
-    with open(os.path.join(directory, VOCABULARY), "wb") as file:
+    with open(os.path.join(directory, preprocessor.vocabulary_file_name), "wb") as file:
         file.write(preprocessor.vocabulary)
+    if preprocessor.tokenization == SENTENCEPIECE:
+        write_model_json(directory, preprocessor.sentencepiece_model, preprocessor.seq_length)
+        return
     ids = {token: number for number, token in enumerate(preprocessor.tokens)}
     most = preprocessor.max_word_characters
     if preprocessor.tokenization != HUGGING_FACE:

@@ -9,10 +9,9 @@ from typing import Any
 
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.release.weights_dtypes import WEIGHTS_DTYPES
-from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
+from labse_tf.tokenization.choices import BEFORE_THE_CHOICE, vocabulary_file_name
 
 CONFIG_FILE = "labse.json"
-VOCABULARY_FILE = "vocab.txt"
 FORMAT = 1
 
 
@@ -29,6 +28,11 @@ class ReleaseConfiguration:
     encoder: EncoderConfig
     options: dict[str, Any]
     weights_dtype: str
+
+    @property
+    def vocabulary_file(self) -> str:
+        """Name of the vocabulary among the assets."""
+        return vocabulary_file_name(self.options["tokenization"])
 
 
 def is_release(path: str) -> bool:

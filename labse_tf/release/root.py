@@ -179,7 +179,7 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
     pack.__call__ = tf.function(
         lambda inputs, seq_length: preprocessor.bert_pack_inputs(inputs, seq_length)
     )
-    for segment in (words, pieces):
+    for segment in (words, pieces) if preprocessor.has_words else (pieces,):
         for count in (1, 2):
             pack.__call__.get_concrete_function(
                 [segment] * count, seq_length=tf.TensorSpec([], tf.int32)
@@ -187,6 +187,7 @@ def _preprocessor_api(preprocessor: Preprocessor) -> tf.train.Checkpoint:
     api = tf.train.Checkpoint(
         tokenize=tokenize,
         bert_pack_inputs=pack,
+        resources=list(preprocessor.resources),
     )
     api.__call__ = tf.function(preprocessor.__call__, autograph=False, input_signature=[sentences])
     return api

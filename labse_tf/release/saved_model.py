@@ -23,7 +23,6 @@ from labse_tf.files.atomic import atomic_directory
 from labse_tf.release.configuration import (
     CONFIG_FILE,
     FORMAT,
-    VOCABULARY_FILE,
     is_release,
     read_configuration,
 )
@@ -144,7 +143,8 @@ def _write_assets(
     compute_dtype: str,
 ) -> AssetFiles:
     """Writes what a reader needs beside weights and functions."""
-    files = AssetFiles(os.path.join(folder, VOCABULARY_FILE), os.path.join(folder, CONFIG_FILE))
+    names = preprocessor.vocabulary_file_name, CONFIG_FILE
+    files = AssetFiles(*(os.path.join(folder, name) for name in names))
     with open(files.vocabulary, "wb") as file:
         file.write(preprocessor.vocabulary)
     with open(files.config, "w", encoding="utf-8") as file:
@@ -181,7 +181,7 @@ def read_release(path: str | os.PathLike) -> tuple[Preprocessor, Encoder]:
     """
     path = os.fspath(path)
     found = read_configuration(path)
-    vocabulary = os.path.join(path, "assets", VOCABULARY_FILE)
+    vocabulary = os.path.join(path, "assets", found.vocabulary_file)
     preprocessor = Preprocessor(vocabulary, **found.options)
     encoder = unfilled_encoder(found.encoder, found.weights_dtype)
     read_weights(os.path.join(path, "variables", "variables"), encoder=weights_by_name(encoder))

@@ -1,63 +1,71 @@
-"""Preprocessor: strings in, the three int32 tensors of BERT out."""
+"""Preprocessor: sentences to the three int32 tensors of BERT."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
-import tensorflow_text as text
 
 from labse_tf.processes import check_process
-from labse_tf.tokenization.choices import GOOGLE, HUGGING_FACE, TOKENIZATIONS
-from labse_tf.tokenization.packing import checked_seq_length, pack
-from labse_tf.tokenization.vocabulary_files import (
-    END,
-    MASK,
-    PADDING,
-    START,
-    UNKNOWN,
-    ids_of,
-    read_vocabulary,
+from labse_tf.tokenization.choices import (
+    GOOGLE,
+    SENTENCEPIECE,
+    TOKENIZATIONS,
+    WORDPIECE_TOKENIZATIONS,
+    vocabulary_file_name,
 )
-from labse_tf.tokenization.words import split_words, without_long_words
+from labse_tf.tokenization.packing import checked_seq_length, pack
+from labse_tf.tokenization.sentencepiece_model import SentencePieceModel
+from labse_tf.tokenization.tokenizers import SentencePieceTokenizer, WordPieceTokenizer
 
 DEFAULT_SEQ_LENGTH = 128
-_NO_LIMIT = 2**31 - 1  # bytes of a word, where a limit has to be given
 
 
 class Preprocessor:
-    """Splits sentences into word pieces and packs them for the encoder.
+    """Tokenizes sentences and packs the token ids for the encoder.
 
-    Word pieces, then `[CLS] pieces [SEP]`, cut to `seq_length` and padded. All of it is TensorFlow
-    ops, so it runs inside tf.data, in a SavedModel and on strings at hand alike.
+    A sequence is `[CLS] tokens [SEP]` (SentencePiece: `<s> tokens </s>`), truncated to `seq_length`
+    and padded. All of it is TensorFlow ops: it runs inside tf.data, in a SavedModel and eagerly.
 
-    Of the two tokenizations, "google" is `tensorflow_text.BertTokenizer`; with a `max_word_bytes`
-    of 100 the ids are those of google/universal-sentence-encoder-cmlm/multilingual-preprocess/2.
-    "hugging-face" gives the ids of a BERT model's tokenizer in `tokenizers`: of Unicode's spaces
-    each divides words (to Google a no-break space is a part of a word, which is [UNK] then), and
-    invisible characters, such as a soft hyphen or a zero-width joiner, are dropped (to Google they
-    are spaces).
+    There are three tokenizations:
+
+    - "google": WordPiece as `tensorflow_text.BertTokenizer`. With `max_word_bytes=100` the ids are
+      those of google/universal-sentence-encoder-cmlm/multilingual-preprocess/2.
+    - "hugging-face": WordPiece as a BERT model's tokenizer in `tokenizers`. Every Unicode space
+      divides words (for Google a no-break space is a part of a word, which is then [UNK]), and
+      invisible characters, such as a soft hyphen or a zero-width joiner, are dropped (for Google
+      they are spaces).
+    - "sentencepiece": a SentencePiece model with the token ids of XLM-RoBERTa (`<s>` 0, `<pad>` 1,
+      `</s>` 2, `<unk>` 3, piece i at i + 1), as in multilingual E5, BGE-M3 and
+      paraphrase-multilingual-MiniLM-L12-v2.
 
     Args:
-        vocabulary: path of a file of one token a line, the line number being the id; or the tokens
-            themselves. They are kept: what becomes of the file later changes nothing.
-        seq_length: longest sequence in tokens, [CLS] and [SEP] included.
-        lower_case: whether to fold case and strip accents first; LaBSE's vocabulary is cased.
-        max_word_bytes: a longer word is [UNK]; None: none is. Google's models have 100, which is
-            33 letters of kana, Thai, Lao, Khmer or Burmese, where a whole sentence is a word. Of
-            "google" alone.
-        tokenization: "google" or "hugging-face".
-        max_word_characters: the limit of "hugging-face", whose models have 100.
+        vocabulary: Path of the vocabulary, or its content. For WordPiece a file with one token per
+            line, or the tokens; for SentencePiece the model file, or its bytes. The content is
+            kept: later changes of the file have no effect.
+        seq_length: Longest sequence in tokens, the two special tokens included.
+        lower_case: Whether to fold case and strip accents first. WordPiece only; LaBSE's
+            vocabulary is cased.
+        max_word_bytes: A longer word is [UNK]; None: no limit. Google's models have 100, which is
+            33 letters of kana, Thai, Lao, Khmer or Burmese, where a whole sentence is a word. Only
+            for "google".
+        tokenization: "google", "hugging-face" or "sentencepiece".
+        max_word_characters: A longer word is [UNK]; None: no limit. Only for "hugging-face", whose
+            models have 100.
 
     Attributes:
-        vocabulary: the tokens as a file has them, a line each, in UTF-8.
+        vocabulary: Content of the vocabulary file, bytes.
+        vocab_size: Number of token ids.
+        start_id, end_id, padding_id, unknown_id: Ids of the special tokens.
+        mask_id: Id of the mask token; None if a WordPiece vocabulary has none.
 
     Raises:
-        FileNotFoundError: there is no such vocabulary.
-        ValueError: the vocabulary cannot be used (see `read_vocabulary`), `seq_length` is below 3,
-            there is no such tokenization, or a limit is below 1 or of the other tokenization.
+        FileNotFoundError: If there is no such vocabulary.
+        ValueError: If the vocabulary is invalid (see `read_vocabulary` and `SentencePieceModel`),
+            `seq_length` is below 3, the tokenization is unknown, or an option does not belong to
+            it.
 
     Example:
         >>> preprocessor = Preprocessor("cased_vocab.txt")
@@ -67,7 +75,7 @@ class Preprocessor:
 
     def __init__(
         self,
-        vocabulary: str | os.PathLike | Sequence[str],
+        vocabulary: str | os.PathLike | Sequence[str] | bytes | SentencePieceModel,
         seq_length: int = DEFAULT_SEQ_LENGTH,
         lower_case: bool = False,
         max_word_bytes: int | None = None,
@@ -78,38 +86,43 @@ class Preprocessor:
         self.lower_case = bool(lower_case)
         if tokenization not in TOKENIZATIONS:
             raise ValueError(f"`tokenization` (={tokenization!r}) must be one of {TOKENIZATIONS}.")
-        for name, limit, of in (
-            ("max_word_bytes", max_word_bytes, GOOGLE),
-            ("max_word_characters", max_word_characters, HUGGING_FACE),
-        ):
-            if limit is not None and limit < 1:
-                raise ValueError(f"`{name}` (={limit}) must be at least 1, or None.")
-            if limit is not None and tokenization != of:
-                raise ValueError(
-                    f"`{name}` (={limit}) is a limit of the tokenization {of!r}, but "
-                    f"`tokenization` is {tokenization!r}."
-                )
         self.tokenization = tokenization
         self.max_word_bytes, self.max_word_characters = max_word_bytes, max_word_characters
-        from_file = isinstance(vocabulary, (str, os.PathLike))
-        self._set_vocabulary(read_vocabulary(vocabulary) if from_file else ids_of(vocabulary))
+        if tokenization == SENTENCEPIECE:
+            options = dict(
+                lower_case=lower_case or None,
+                max_word_bytes=max_word_bytes,
+                max_word_characters=max_word_characters,
+            )
+            if given := [f"`{name}`" for name, value in options.items() if value is not None]:
+                raise ValueError(
+                    f"{', '.join(given)} cannot be set with the tokenization {SENTENCEPIECE!r}: "
+                    "its model normalizes text, and has no longest word."
+                )
+            self._set_tokenizer(SentencePieceTokenizer(vocabulary))
+        else:
+            self._set_tokenizer(
+                WordPieceTokenizer(
+                    vocabulary, tokenization, self.lower_case, max_word_bytes, max_word_characters
+                )
+            )
 
-    def with_tokens(self, tokens: Sequence[str]) -> Preprocessor:
-        """A preprocessor like this one, with another vocabulary."""
+    def with_token_ids(self, token_ids: Iterable[int]) -> Preprocessor:
+        """Return a preprocessor that keeps only these tokens, renumbered in their order."""
         other = copy.copy(self)
-        other._set_vocabulary(ids_of(tokens))
+        other._set_tokenizer(self._tokenizer.with_token_ids(token_ids))
         return other
 
-    def _set_vocabulary(self, ids: dict[str, int]) -> None:
-        self.vocabulary = "".join(f"{token}\n" for token in ids).encode()
-        self.vocab_size = len(ids)
-        self.start_id, self.end_id, self.padding_id = ids[START], ids[END], ids[PADDING]
-        self.unknown_id, self.mask_id = ids[UNKNOWN], ids.get(MASK)
-        self._word_pieces = None
+    def _set_tokenizer(self, tokenizer: WordPieceTokenizer | SentencePieceTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.vocabulary, self.vocab_size = tokenizer.vocabulary, tokenizer.vocab_size
+        self.start_id, self.end_id = tokenizer.start_id, tokenizer.end_id
+        self.padding_id, self.unknown_id = tokenizer.padding_id, tokenizer.unknown_id
+        self.mask_id = tokenizer.mask_id
 
     @property
     def options(self) -> dict[str, int | bool | str | None]:
-        """Its arguments but for the vocabulary; of JSON's types."""
+        """Arguments of the constructor except the vocabulary, in JSON's types."""
         return dict(
             seq_length=self.seq_length,
             lower_case=self.lower_case,
@@ -119,28 +132,49 @@ class Preprocessor:
         )
 
     @property
+    def vocabulary_file_name(self) -> str:
+        """Name of the vocabulary file in a release or a run."""
+        return vocabulary_file_name(self.tokenization)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether `tokenize` splits sentences into words first, as WordPiece does."""
+        return self.tokenization in WORDPIECE_TOKENIZATIONS
+
+    @property
     def tokens(self) -> list[str]:
-        """The vocabulary, by id."""
-        return self.vocabulary.decode().split("\n")[:-1]
+        """Tokens in the order of their ids."""
+        return self._tokenizer.tokens
 
-    def _tokenizer(self) -> text.FastWordpieceTokenizer:
-        """Splits words into pieces; made when it is first needed, which takes a second for LaBSE.
+    @property
+    def continues_word(self) -> list[bool]:
+        """For each token id, whether the token continues a word."""
+        return self._tokenizer.continues_word
 
-        It takes a time that is linear in a word's length, and a tenth of what the lookups of
-        `tensorflow_text.WordpieceTokenizer` take, whose ids it gives. What it looks up in is one
-        constant, which all functions share.
-        """
-        check_process()  # in a graph when it is traced, not when it runs
-        if self._word_pieces is None:
-            with tf.init_scope():
-                self._word_pieces = text.FastWordpieceTokenizer(
-                    # It takes no NUL, which no word holds; nor does one hold a line end.
-                    [f"\n{i}" if "\0" in t else t for i, t in enumerate(self.tokens)],
-                    token_out_type=tf.int32,
-                    no_pretokenization=True,
-                    max_bytes_per_word=self.max_word_bytes or _NO_LIMIT,
-                )
-        return self._word_pieces
+    @property
+    def sentencepiece_model(self) -> SentencePieceModel:
+        """The SentencePiece model; only with the tokenization "sentencepiece"."""
+        return self._tokenizer.model
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of the special tokens."""
+        ids = [self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id]
+        return [i for i in ids if i is not None]
+
+    @property
+    def required_ids(self) -> set[int]:
+        """Ids that pruning must retain."""
+        return self._tokenizer.required_ids
+
+    def character_tokens(self, character: str) -> tuple[str, str]:
+        """Return the tokens of one character: at the start of a word and inside of one."""
+        return self._tokenizer.character_tokens(character)
+
+    @property
+    def resources(self) -> tuple:
+        """TensorFlow resources that a SavedModel with this preprocessor has to track."""
+        return self._tokenizer.resources
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -160,14 +194,17 @@ class Preprocessor:
         return self.pack([self.word_pieces(sentences)], self.seq_length)
 
     def tokenize(self, sentences: tf.Tensor) -> tf.RaggedTensor:
-        """string [batch] -> word piece ids, int32 [batch, (words), (pieces of a word)]."""
-        sentences = tf.convert_to_tensor(sentences, tf.string)
-        words = split_words(sentences, self.tokenization, self.lower_case)
-        return self._tokenizer().tokenize(without_long_words(words, self.max_word_characters))
+        """Tokenize strings [batch].
+
+        Returns:
+            int32 token ids: [batch, (words), (tokens of a word)] for WordPiece, and
+            [batch, (tokens)] for SentencePiece.
+        """
+        return self._tokenizer.tokenize(tf.convert_to_tensor(sentences, tf.string))
 
     def word_pieces(self, sentences: tf.Tensor) -> tf.RaggedTensor:
-        """string [batch] -> word piece ids, int32 [batch, (pieces)], uncut, nothing around them."""
-        return self.tokenize(sentences).merge_dims(1, -1)
+        """Tokenize strings [batch] to int32 [batch, (tokens)], without special tokens."""
+        return _merge_words(self.tokenize(sentences))
 
     def pack(
         self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor
@@ -199,5 +236,10 @@ class Preprocessor:
         """
         if not isinstance(segments, (list, tuple)):
             segments = [segments]
-        segments = [s.merge_dims(1, -1) if s.shape.rank > 2 else s for s in segments]
+        segments = [_merge_words(segment) for segment in segments]
         return self.pack(segments, self.seq_length if seq_length is None else seq_length)
+
+
+def _merge_words(pieces: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Return token ids [batch, (tokens)], from [batch, (words), (tokens)] or as they are."""
+    return pieces.merge_dims(1, -1) if pieces.shape.rank > 2 else pieces

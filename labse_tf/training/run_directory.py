@@ -2,7 +2,7 @@
 
 WORKDIR/config.json     the run's settings, of which a run started again must share those that
                         decide the weights; and versions
-WORKDIR/vocab.txt       a copy of the vocabulary
+WORKDIR/vocab.txt       a copy of the vocabulary (of SentencePiece: sentencepiece.bpe.model)
 WORKDIR/checkpoints/    encoder and optimizer, the newest few; the step is in the name
 WORKDIR/best/           the encoder that did best on held-out pairs, if there are any
 WORKDIR/logs/           for TensorBoard
@@ -33,7 +33,7 @@ from labse_tf.files.atomic import atomic_file
 from labse_tf.files.checksums import checksum
 from labse_tf.inference.model import LaBSE
 from labse_tf.release.saved_model import read_weights
-from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
+from labse_tf.tokenization.choices import BEFORE_THE_CHOICE, vocabulary_file_name
 from labse_tf.tokenization.preprocessing import Preprocessor
 from labse_tf.training.checkpoint_directory import list_checkpoints
 from labse_tf.training.comparing import CHECKSUMS, STORED_DTYPE, differences
@@ -41,7 +41,7 @@ from labse_tf.training.config import TrainingConfig
 from labse_tf.training.stages import stage_name
 from labse_tf.version import __version__
 
-RUN_FILE, VOCABULARY_FILE, CHECKPOINTS = "config.json", "vocab.txt", "checkpoints"
+RUN_FILE, CHECKPOINTS = "config.json", "checkpoints"
 BEST = os.path.join("best", "encoder")
 Files = str | os.PathLike | Sequence[str | os.PathLike]
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf_keras", "numpy")
@@ -74,8 +74,8 @@ def load_run(workdir: str | os.PathLike, step: int | None = None) -> LaBSE:
         }
         averaged = {w.name.removesuffix(":0"): w for w in weights_to_train(encoder, **frozen)}
         read_weights(checkpoint, averages=tf.train.Checkpoint(weights=averaged))
-    vocab_file = os.path.join(workdir, VOCABULARY_FILE)
     options = {**BEFORE_THE_CHOICE, **run["preprocessor"]}
+    vocab_file = os.path.join(workdir, vocabulary_file_name(options["tokenization"]))
     stored_dtype = run.get(STORED_DTYPE, "float32")
     return LaBSE(Preprocessor(vocab_file, **options), encoder, stored_dtype=stored_dtype)
 
@@ -211,7 +211,8 @@ def write_run(workdir: str, run: dict[str, Any], vocabulary: bytes) -> None:
     if os.path.exists(run_file):
         return
     os.makedirs(workdir, exist_ok=True)
-    with atomic_file(os.path.join(workdir, VOCABULARY_FILE), "wb") as file:
+    vocab_file = vocabulary_file_name(run["preprocessor"]["tokenization"])
+    with atomic_file(os.path.join(workdir, vocab_file), "wb") as file:
         file.write(vocabulary)
     with atomic_file(run_file) as file:
         json.dump(run, file, indent=2)

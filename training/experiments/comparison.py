@@ -27,10 +27,11 @@ from labse_tf.data.pair_files import read_columns
 from labse_tf.evaluation import Tatoeba
 from labse_tf.evaluation.results import write_json
 from labse_tf.files.checksums import checksum
+from labse_tf.tokenization.choices import WORDPIECE_FILE
 from labse_tf.tokenization.vocabulary import learn_vocabulary, write_vocabulary
 from labse_tf.training.config import FineTuningConfig
 from labse_tf.training.output import say
-from labse_tf.training.run_directory import RUN_FILE, VOCABULARY_FILE, compare_with_run
+from labse_tf.training.run_directory import RUN_FILE, compare_with_run
 from labse_tf.training.strategy import choose_strategy
 from training.experiments.data import Data, draw_pairs, files_of
 from training.experiments.report import check_plotting, write_report
@@ -234,7 +235,7 @@ class Comparison:
         folder = os.path.join(self.workdir, "pairs")
         most = self._data.max_pairs
         self.pairs = draw_pairs(self._files.values(), folder, lambda n: min(n, most or n))
-        self._vocab_file = os.path.join(self.workdir, VOCABULARY_FILE)
+        self._vocab_file = os.path.join(self.workdir, WORDPIECE_FILE)
         if not os.path.exists(self._vocab_file):
             languages = [read_columns(path) for path in self.pairs]
             pieces = learn_vocabulary(languages, self._encoder.vocab_size)

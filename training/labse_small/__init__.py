@@ -1,0 +1,1 @@
+"""The recipe of labse-small, the Transformer in the package."""
