@@ -49,12 +49,17 @@ class Dense(tf_keras.layers.Layer):
             self.bias = self.add_weight(name="bias", shape=[outputs], initializer="zeros")
         self.built = True
 
-    def call(self, x: tf.Tensor, factors: np.ndarray | None = None) -> tf.Tensor:
-        """x @ kernel + bias, times `factors`, float32 [outputs], which scale the kernel."""
+    def call(
+        self, x: tf.Tensor, factors: np.ndarray | None = None, custom_gradients: bool = False
+    ) -> tf.Tensor:
+        """Return x @ kernel + bias, times `factors`, float32 [outputs], which scale the kernel."""
         kernel, bias = self.kernel, self.bias
         if factors is not None:
             kernel, bias = kernel * factors, bias * tf.cast(factors, bias.dtype)
-        return tf.nn.bias_add(tf.matmul(x, tf.cast(kernel, self.compute_dtype)), bias)
+        kernel = tf.cast(kernel, self.compute_dtype)
+        if custom_gradients:
+            return custom.dense(x, kernel, tf.convert_to_tensor(bias))
+        return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
 
 class LayerNorm(tf_keras.layers.Layer):

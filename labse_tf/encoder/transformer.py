@@ -84,10 +84,10 @@ class TransformerLayer(tf_keras.layers.Layer):
             context = tf.reshape(context, [-1, self._config.hidden_size])
         else:
             context = self._merge_heads(context, unpadding, custom_gradients)
-        y = drop(self.attention_output(context), self._site + 1)
+        y = drop(self.attention_output(context, None, custom_gradients), self._site + 1)
         x = self.attention_norm(x + y, custom_gradients)
-        y = activate(self.intermediate(x), self._config.activation, custom_gradients)
-        y = drop(self.feed_forward_output(y), self._site + 2)
+        y = activate(self.intermediate(x, None, custom_gradients), self._config.activation, custom_gradients)
+        y = drop(self.feed_forward_output(y, None, custom_gradients), self._site + 2)
         return self.output_norm(x + y, custom_gradients)
 
     def _split_heads(
@@ -102,7 +102,7 @@ class TransformerLayer(tf_keras.layers.Layer):
         factors = None
         if custom_gradients:  # a training step has many tokens: it is cheaper to scale the kernel
             factors = np.repeat(np.float32([self._query_scale, 1, 1]), heads * size)
-        qkv = self.qkv(x, factors)
+        qkv = self.qkv(x, factors, custom_gradients)
         if unpadding is not None:
             return unpadding.pad_heads(qkv, heads, size, custom_gradients)
         batch, _, _, width = shape_of(attention_bias)

@@ -109,7 +109,10 @@ class DualEncoder(tf_keras.Model):
                 scale,
             )
         with tf.GradientTape() as tape:
-            embeddings = [self._embed(x, *d, True) for x, d in zip(data, dropout, strict=True)]
+            if self.encoder.config.dropout or self._static:
+                embeddings = [self._embed(x, *d, True) for x, d in zip(data, dropout, strict=True)]
+            else:
+                embeddings = self._embed_together(data)
             loss, negatives = self._rank(data, embeddings)
         gradients = tape.gradient(loss, self._trained, output_gradients=scale)
         if self._static:
@@ -160,6 +163,16 @@ class DualEncoder(tf_keras.Model):
         if self._static:
             return self.encoder(side, **options)["default"]
         return self.encoder(_trimmed(side), pooled_only=True, **options)["default"]
+
+    def _embed_together(self, data: Sequence[Side]) -> list[tf.Tensor]:
+        """Embed all sides as one batch: kernels are cast, and their gradients summed, once.
+
+        Dropout masks depend on the side, so this is for encoders without dropout. All sides have
+        the same width.
+        """
+        sizes = [shape_of(side["input_mask"])[0] for side in data]
+        together = {name: tf.concat([side[name] for side in data], axis=0) for name in data[0]}
+        return tf.split(self._embed(together, None, 0, True), sizes)
 
     def _fingerprints(self, data: Sequence[Side]) -> tuple[tf.Tensor, ...]:
         if not self.ranking_loss.mask_duplicates:
