@@ -54,6 +54,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
         ema_decay: Decay per step of the moving average of the weights, see `averages`; 0 for none.
             Its bias is corrected: the weights before the first step have no share in it.
         tables: names of the variables whose gradients are IndexedSlices.
+        table_rate_factor: Factor of the learning rate for `tables`.
         beta_1, beta_2: decay of the moments.
         epsilon: added to the root of the second moment; BERT's is 1e-6.
         loss_scaling: whether gradients come from float16, see `loss_scale`.
@@ -72,12 +73,14 @@ class AdamW(tf_keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
         loss_scaling: bool = False,
+        table_rate_factor: float = 1.0,
     ):
         # None, not 0: with a number Keras decays every weight itself, and densely.
         super().__init__(name="AdamW", weight_decay=None, jit_compile=False)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.decay, self.ema_decay, self.tables = weight_decay, ema_decay, tuple(tables)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.table_rate_factor = table_rate_factor
         self.loss_scale = LossScale() if loss_scaling else None
         self._slots: list[dict[str, tf.Variable]] = []
 
@@ -143,7 +146,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
         slots = self._slots[self._index_dict[self._var_key(variable)]]
         rate = tf.cast(self.learning_rate, tf.float32)
         if isinstance(gradient, tf.IndexedSlices) and "steps" in slots:
-            self._update_rows(gradient, variable, slots, rate)
+            self._update_rows(gradient, variable, slots, rate * self.table_rate_factor)
         else:
             self._update_all(dense(gradient, variable), variable, slots, rate)
 
@@ -186,6 +189,7 @@ class AdamW(tf_keras.optimizers.Optimizer):
             weight_decay=self.decay,
             ema_decay=self.ema_decay,
             tables=self.tables,
+            table_rate_factor=self.table_rate_factor,
             beta_1=self.beta_1,
             beta_2=self.beta_2,
             epsilon=self.epsilon,

@@ -154,6 +154,9 @@ class FineTuningConfig(TrainingConfig):
         "decay per step of a moving average of the weights after each step, which becomes the "
         "result; 0: none",
     )
+    embedding_rate_factor: float = option(
+        1.0, "factor of the learning rate for token embeddings; needs row-sparse updates"
+    )
     row_sparse: bool | None = option(
         None,
         "update only the rows of the word embeddings that occur in a batch, which static_width "
@@ -193,13 +196,19 @@ class FineTuningConfig(TrainingConfig):
         self._check_least(
             ("margin", "hard_negatives", "chunk_size", "freeze_layers", "patience", "ema_decay"), 0
         )
-        self._check_above_0("scale")
+        self._check_above_0("scale", "embedding_rate_factor")
         if not self.ema_decay < 1:
             raise ValueError(f"`ema_decay` (={self.ema_decay}) must be below 1.")
         if self.row_sparse and self.static_width:
             raise ValueError(
                 f"`row_sparse` (={self.row_sparse}) updates as many rows as occur, which "
                 f"`static_width` (={self.static_width}) does not allow. Leave out one of them."
+            )
+
+        if self.embedding_rate_factor != 1 and not self.updates_rows:
+            raise ValueError(
+                f"`embedding_rate_factor` (={self.embedding_rate_factor}) needs row-sparse updates "
+                "of the token embeddings: leave out `row_sparse` and `static_width`."
             )
 
     @property

@@ -187,6 +187,7 @@ def _run_stage(
         config.weight_decay,
         config.ema_decay,
         tables=[word] if config.updates_rows and word in names else [],
+        table_rate_factor=config.embedding_rate_factor,
         loss_scaling=config.precision == "float16",
     )
     optimizer.build(weights)
