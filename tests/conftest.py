@@ -43,6 +43,22 @@ def vocab_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sentencepiece_file(tmp_path_factory):
+    """A small unigram SentencePiece model in XLM-RoBERTa's layout, with its normalization."""
+    import sentencepiece
+
+    path = tmp_path_factory.mktemp("sentencepiece") / "model"
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES[:-1] * 3),
+        model_prefix=str(path),
+        vocab_size=110,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return f"{path}.model"
+
+
+@pytest.fixture(scope="session")
 def vocab_size(vocab_file):
     with open(vocab_file, encoding="utf-8") as file:
         return sum(1 for _ in file)

@@ -86,7 +86,8 @@ class TransformerLayer(tf_keras.layers.Layer):
             context = self._merge_heads(context, unpadding, custom_gradients)
         y = drop(self.attention_output(context, None, custom_gradients), self._site + 1)
         x = self.attention_norm(x + y, custom_gradients)
-        y = activate(self.intermediate(x, None, custom_gradients), self._config.activation, custom_gradients)
+        y = self.intermediate(x, None, custom_gradients)
+        y = activate(y, self._config.activation, custom_gradients)
         y = drop(self.feed_forward_output(y, None, custom_gradients), self._site + 2)
         return self.output_norm(x + y, custom_gradients)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labse_tf.files.tensor_bundle import read_variables
 from labse_tf.inference.embedder import Embedder
 from labse_tf.inference.fingerprint import Weight, compute_fingerprint, float32_chunks, weight_names
+from labse_tf.inference.tokens import WordPieces
 from labse_tf.inference.windows import Windows
 from labse_tf.openvino.encoder import PRECISIONS, OpenVINO
 from labse_tf.openvino.fastest import choose_precision
 from labse_tf.openvino.kernel_file import read_kernels
 from labse_tf.openvino.tokenizer import OpenVINOWordPieces, can_tokenize
-from labse_tf.release.configuration import VOCABULARY_FILE, is_release, read_configuration
+from labse_tf.release.configuration import is_release, read_configuration
+from labse_tf.tokenization.choices import SENTENCEPIECE
 from labse_tf.tokenization.vocabulary_files import read_vocabulary
 
 if TYPE_CHECKING:
@@ -57,17 +59,16 @@ class LightLaBSE(Embedder):
         self._path = os.path.abspath(path)
         found = read_configuration(path)
         self._options = found.options
-        vocabulary = read_vocabulary(os.path.join(path, "assets", VOCABULARY_FILE))
+        vocabulary = os.path.join(path, "assets", found.vocabulary_file)
+        self._vocabulary, vocab_size, self.word_pieces = _tokenizer(vocabulary, found.options)
         weights = read_variables(os.path.join(path, "variables", "variables"))
-        _check(weights, vocabulary, found.encoder.vocab_size, self._path)
+        _check(weights, vocab_size, found.encoder.vocab_size, self._path)
         self.dim, self.seq_length = found.encoder.hidden_size, found.options["seq_length"]
         kernels = read_kernels(path, found.encoder)
         num_layers, is_prepared = found.encoder.num_layers, kernels is not None
         compute_dtype = choose_precision(compute_dtype, "openvino", num_layers, is_prepared)
         self.compute_dtype = compute_dtype
         self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads, kernels)
-        self._vocabulary = vocabulary
-        self.word_pieces = OpenVINOWordPieces(vocabulary, found.options)
 
     def fingerprint(self) -> str:
         """See `Embedder.fingerprint`: of the float32 weights that `labse_tf.load` makes."""
@@ -77,9 +78,8 @@ class LightLaBSE(Embedder):
         for name in weight_names(config):
             chunks = float32_chunks(weights[name], scales.get(name))
             described[name] = Weight("float32", weights[name].shape, chunks)
-        vocabulary = "".join(f"{token}\n" for token in self._vocabulary).encode()
         return compute_fingerprint(
-            config, vocabulary, self._options, described, self.backend.calibrated
+            config, self._vocabulary, self._options, described, self.backend.calibrated
         )
 
     @functools.cached_property
@@ -106,10 +106,24 @@ class LightLaBSE(Embedder):
         return Windows(self.word_pieces, self.backend.embedder(precision), self.dim)
 
 
-def _check(weights: dict[str, np.ndarray], vocabulary, vocab_size: int, path: str) -> None:
+def _tokenizer(path: str, options: dict[str, Any]) -> tuple[bytes, int, WordPieces]:
+    """Return the content of a vocabulary file, its number of tokens, and a tokenizer."""
+    if options["tokenization"] == SENTENCEPIECE:
+        from labse_tf.openvino.sentence_pieces import SentencePieces
+        from labse_tf.tokenization.sentencepiece_model import SentencePieceModel
+
+        model = SentencePieceModel.from_file(path)
+        tokenizer = SentencePieces(model, options["seq_length"])
+        return model.serialized, model.vocab_size, tokenizer
+    ids = read_vocabulary(path)
+    content = "".join(f"{token}\n" for token in ids).encode()
+    return content, len(ids), OpenVINOWordPieces(ids, options)
+
+
+def _check(weights: dict[str, np.ndarray], tokens: int, vocab_size: int, path: str) -> None:
     rows = weights["embeddings/word"].shape[0] if "embeddings/word" in weights else 0
-    if not rows == len(vocabulary) == vocab_size:
+    if not rows == tokens == vocab_size:
         raise ValueError(
             f"{path!r} is no whole release: it has {rows} word embeddings and a vocabulary of "
-            f"{len(vocabulary)} tokens, where its configuration says {vocab_size}."
+            f"{tokens} tokens, where its configuration says {vocab_size}."
         )

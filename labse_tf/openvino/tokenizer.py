@@ -17,21 +17,24 @@ from labse_tf.tokenization.character_classes import (
     REMOVED,
     SPACES,
 )
-from labse_tf.tokenization.choices import GOOGLE
+from labse_tf.tokenization.choices import GOOGLE, SENTENCEPIECE
 from labse_tf.tokenization.vocabulary_files import END, PADDING, START, UNKNOWN
 
 _NO_LIMIT = 2**31 - 1  # bytes of a word
 
 
 def can_tokenize(options: Mapping[str, Any]) -> bool:
-    """Return whether this tokenizer has the ids of a Preprocessor of these options.
+    """Return whether sentences can be tokenized without TensorFlow as by a Preprocessor.
 
-    It does not strip accents and fold case, nor count the characters of a word.
+    OpenVINO's WordPiece does not strip accents and fold case, nor count the characters of a word.
+    SentencePiece has a library of its own.
 
     Args:
         options: `Preprocessor.options`.
     """
-    return not options["lower_case"] and options["max_word_characters"] is None
+    return options["tokenization"] == SENTENCEPIECE or (
+        not options["lower_case"] and options["max_word_characters"] is None
+    )
 
 
 def is_installed() -> bool:

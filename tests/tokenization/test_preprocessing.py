@@ -578,7 +578,7 @@ def test_a_token_has_the_number_of_its_line(tmp_path):
     assert read_vocabulary(path) == ids
     preprocessor = Preprocessor(path)
     words = [token for token in tokens if token != "\x00"]  # which no word is
-    pieces = preprocessor._tokenizer().tokenize(tf.constant(words))
+    pieces = preprocessor._tokenizer._tokenizer().tokenize(tf.constant(words))
     assert pieces.to_list() == [[ids[word]] for word in words]
     assert preprocessor.vocab_size == preprocessor.special_tokens["vocab_size"] == len(tokens)
 

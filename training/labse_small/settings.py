@@ -50,7 +50,7 @@ class Settings:
         ranking: How the model is trained.
     """
 
-    data: DataSettings = DataSettings()
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
     vocabulary: VocabularySettings = VocabularySettings()
     seq_length: int = 64
     ranking: FineTuningConfig = _RANKING
