@@ -43,7 +43,7 @@ TRAIN := --pairs $(SAMPLE)/*.train.tsv.gz --cpu-replicas 2 --scale 20 --exponent
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10 --ignore tests/spark \
 		--ignore tests/test_readme.py --ignore tests/experiments --ignore tests/labse_mini \
-		--ignore tests/openvino --ignore tests/lite --ignore tests/workers
+		--ignore tests/labse_small --ignore tests/openvino --ignore tests/lite --ignore tests/workers
 
 # Every command and every piece of code of the pages.
 test-readme: .venv/installed-test
@@ -51,7 +51,7 @@ test-readme: .venv/installed-test
 
 # The paper's experiments and the recipe of labse-mini, at tiny size.
 test-experiments: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/experiments tests/labse_mini --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/experiments tests/labse_mini tests/labse_small --durations=10
 
 # What embeds without TensorFlow: OpenVINO and LiteRT.
 test-runtimes: .venv/installed-test

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import labse_tf
 from tests.running import untraced
+from training import recipe as shared
 from training.labse_mini import __main__ as program
 from training.labse_mini import stages
 from training.labse_mini.development import means, measure
@@ -56,7 +57,7 @@ def test_reserved_dimensions_alone_are_constant(workdir, corpora):
     table = labse_tf.load(workdir / "table")
     scale = table.encoder.embeddings.layer_norm.scale.numpy()
     np.testing.assert_array_equal(scale, [0.0] + [1.0] * 15)
-    recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
+    recipe = stages.MiniRecipe(str(corpora), str(workdir), SMALL)
     recipe._check_dimensions(table)
     table.encoder.embeddings.layer_norm.scale.assign([0.0] * 3 + [1.0] * 13)
     with pytest.raises(ValueError, match=r"Dimensions \[0, 1, 2\] .* constant.*nothing is rele"):
@@ -79,24 +80,24 @@ def test_the_measure_by_hand(workdir):
 
 def test_a_table_begins_the_same_every_time(workdir, corpora, monkeypatch):
     begun = []
-    monkeypatch.setattr(stages.Recipe, "_train", lambda self, model, *_: begun.append(model))
+    monkeypatch.setattr(stages.MiniRecipe, "_train", lambda self, model, *_: begun.append(model))
     for _ in range(2):
-        stages.Recipe(str(corpora), str(workdir), SMALL).stages["table"]()
+        stages.MiniRecipe(str(corpora), str(workdir), SMALL).stages["table"]()
     first, second = (model.encoder.embeddings.word.numpy() for model in begun)
     np.testing.assert_array_equal(first, second)
     assert first.std() > 0.01
 
 
 def test_without_layers_the_table_is_released(workdir, corpora):
-    recipe = stages.Recipe(str(corpora), str(workdir), dataclasses.replace(SMALL, num_layers=0))
-    assert "layers" not in recipe.stages and "layers" in stages.Recipe("", "", SMALL).stages
+    recipe = stages.MiniRecipe(str(corpora), str(workdir), dataclasses.replace(SMALL, num_layers=0))
+    assert "layers" not in recipe.stages and "layers" in stages.MiniRecipe("", "", SMALL).stages
     recipe.stages["release"]()
     assert labse_tf.load(workdir / "labse-mini").encoder.config.num_layers == 0
     shutil.rmtree(workdir / "labse-mini")
 
 
 def test_the_release_is_in_int8(workdir, corpora, capsys):
-    recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
+    recipe = stages.MiniRecipe(str(corpora), str(workdir), SMALL)
     recipe.run("release")
     assert labse_tf.load(workdir / "labse-mini").encoder.config.num_layers == 1
     assert "layers: finished before" in capsys.readouterr().out
@@ -113,9 +114,9 @@ def test_evaluation_and_card(workdir, corpora, monkeypatch):
         with open(arguments[arguments.index("--output") + 1], "w") as file:
             file.write("{}")
 
-    monkeypatch.setattr(stages, "labse", evaluate)
-    monkeypatch.setattr(stages, "model_card", lambda arguments: asked.update(card=arguments))
-    recipe = stages.Recipe(str(corpora), str(workdir), SMALL)
+    monkeypatch.setattr(shared, "labse", evaluate)
+    monkeypatch.setattr(shared, "model_card", lambda arguments: asked.update(card=arguments))
+    recipe = stages.MiniRecipe(str(corpora), str(workdir), SMALL)
     recipe.run("card")
     assert asked["evaluation"][:3] == ["evaluate", str(workdir / "labse-mini"), "tatoeba"]
     assert f"retrieval={corpora}/eval/ntrex" in asked["evaluation"]

