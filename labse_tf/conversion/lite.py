@@ -82,8 +82,7 @@ def write_lite(
         raise ImportError(f"LiteRT is not installed: {install_hint('lite')}")
     model = load(source)
     if seq_length is not None:
-        options = {**model.preprocessor.options, "seq_length": seq_length}
-        model = LaBSE(Preprocessor(model.preprocessor.tokens, **options), model.encoder)
+        model = model.with_parts(preprocessor=model.preprocessor.with_seq_length(seq_length))
     content = lite_model(model, precision, (batch_size, seq_length), tokenizer)
     run = _runner(content, model.preprocessor, seq_length, tokenizer)
     cosines = _cosines(model, run, sentences, batch_size)

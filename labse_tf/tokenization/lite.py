@@ -22,13 +22,19 @@ class LiteTokenizer:
     `labse_tf.tokenization.character_map`), and FastWordpieceTokenizeWithOffsets.
 
     Args:
-        preprocessor: of either tokenization.
+        preprocessor: A WordPiece preprocessor.
 
     Raises:
-        ValueError: the preprocessor has a longest word in characters, which the ops cannot count.
+        ValueError: If the preprocessor limits a word in characters, which the ops cannot count, or
+            its tokenization is SentencePiece.
     """
 
     def __init__(self, preprocessor: Preprocessor):
+        if not preprocessor.has_words:
+            raise ValueError(
+                f"The tokenization {preprocessor.tokenization!r} cannot be put inside a LiteRT "
+                "model. Give the model without its tokenizer, and token ids to it."
+            )
         if (most := preprocessor.max_word_characters) is not None:
             raise ValueError(
                 f"`max_word_characters` (={most}): the tokenizer of LiteRT counts bytes of a word, "

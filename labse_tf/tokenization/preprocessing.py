@@ -107,6 +107,16 @@ class Preprocessor:
                 )
             )
 
+    def with_seq_length(self, seq_length: int) -> Preprocessor:
+        """Return a preprocessor whose longest sequence has `seq_length` tokens.
+
+        Raises:
+            ValueError: If `seq_length` is below 3.
+        """
+        other = copy.copy(self)
+        other.seq_length = checked_seq_length(seq_length)
+        return other
+
     def with_token_ids(self, token_ids: Iterable[int]) -> Preprocessor:
         """Return a preprocessor that keeps only these tokens, renumbered in their order."""
         other = copy.copy(self)

@@ -18,6 +18,7 @@ from labse_tf.models import named
 from tests.conftest import SENTENCES
 from tests.models import make_model
 from tests.running import call
+from tests.xlm_roberta import write_directory
 
 # Width 32 is all positions that there are.
 SHAPES = [(1, 3), (5, 24), (1, 8), (3, 32), (1, 3)]
@@ -123,6 +124,19 @@ def test_tokenizer_inside(release, of_release, tmp_path):
     embed = strings(tmp_path / "any" / "model.tflite")
     for sentences in (SENTENCES, ["Tom"], [""], ["the cat " * 40, "green\u00a0Tom, do I\u3000!"]):
         np.testing.assert_allclose(embed(sentences), of_release(tf.constant(sentences)), atol=1e-5)
+
+
+def test_sentencepiece(sentencepiece_file, tmp_path):
+    """Token ids are the input; the tokenizer's files stand beside the model."""
+    preprocessor = labse_tf.Preprocessor(sentencepiece_file, 20, tokenization="sentencepiece")
+    write_directory(tmp_path / "source", preprocessor, "xlm-roberta", "mean_tokens")
+    texts = SENTENCES[:-1]
+    cosines = write_lite(tmp_path / "source", tmp_path / "lite", sentences=texts, seq_length=16)
+    assert cosines.min() > 0.99999
+    assert (tmp_path / "lite" / "sentencepiece.bpe.model").is_file()
+    with pytest.raises(ValueError, match="'sentencepiece' cannot be put inside a LiteRT model"):
+        write_lite(tmp_path / "source", tmp_path / "b", sentences=texts, tokenizer=True)
+    assert not (tmp_path / "b").exists()
 
 
 def test_one_shape(model, release, tmp_path):

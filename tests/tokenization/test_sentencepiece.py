@@ -8,10 +8,13 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 import tensorflow_hub as hub
+import tf_keras
 
 import labse_tf
 from labse_tf.encoder.pruning import count_usage, prune
+from labse_tf.release.saved_model import write_split
 from labse_tf.tokenization.sentencepiece_model import SentencePieceModel
+from labse_tf.training.run_directory import load_run
 from tests.conftest import SENTENCES
 
 SEQ_LENGTH = 16
@@ -182,3 +185,38 @@ def test_refused_options(sentencepiece_file):
         )
     with pytest.raises(FileNotFoundError, match=r"no vocabulary file 'none\.model'"):
         labse_tf.Preprocessor("none.model", tokenization="sentencepiece")
+
+
+def test_split_release_and_keras_layer(model, tmp_path):
+    """Two modules as Google's, and the preprocessor's resource in a Keras model."""
+    write_split(tmp_path / "split", model.preprocessor, model.encoder)
+    preprocess = hub.KerasLayer(str(tmp_path / "split" / "preprocessor"))
+    encoder = hub.KerasLayer(str(tmp_path / "split" / "encoder"), trainable=True)
+    text = tf_keras.layers.Input([], dtype=tf.string)
+    pooled = encoder(preprocess(text))["default"]
+    keras_model = tf_keras.Model(text, tf.math.l2_normalize(pooled, axis=1))
+    np.testing.assert_allclose(
+        keras_model.predict(tf.constant(TEXTS), verbose=0), model.encode(TEXTS), atol=1e-5
+    )
+    assert len(encoder.trainable_weights) == len(model.encoder.trainable_weights)
+
+
+def test_other_sequence_length(preprocessor):
+    shorter = preprocessor.with_seq_length(8)
+    assert shorter(tf.constant(TEXTS))["input_word_ids"].shape == [len(TEXTS), 8]
+    assert preprocessor.seq_length == SEQ_LENGTH
+    with pytest.raises(ValueError, match="at least 3"):
+        preprocessor.with_seq_length(2)
+
+
+def test_fine_tune(preprocessor, tmp_path):
+    """Training, checkpoints and reading a run back work with the second tokenizer family."""
+    pairs = [(f"{a} {i}", f"{b} {i}") for i in range(8) for a, b in (("Tom", "the cat"),)]
+    config = labse_tf.FineTuningConfig(
+        steps=2, batch_size=4, warmup_steps=0, checkpoint_every=1, embedding_rate_factor=3.0
+    )
+    model = small_model(preprocessor)
+    labse_tf.fine_tune(model, pairs, config, tmp_path / "run", verbose=0)
+    assert (tmp_path / "run" / "sentencepiece.bpe.model").read_bytes() == preprocessor.vocabulary
+    read = load_run(tmp_path / "run")
+    np.testing.assert_array_equal(read.encode(TEXTS), model.encode(TEXTS))

@@ -58,7 +58,8 @@ class SmallRecipe(Recipe):
         model = labse_tf.load(self._initial_model())
         counts, characters = count_pieces(model.preprocessor, self._pair_files())
         model = prune_model(model, counts, characters, self._settings.vocabulary)
-        model.preprocessor.seq_length = self._settings.seq_length
+        preprocessor = model.preprocessor.with_seq_length(self._settings.seq_length)
+        model = model.with_parts(preprocessor=preprocessor)
         model.save(self._output("vocabulary"))
         print(f"{model.preprocessor.vocab_size:,} pieces")
 
