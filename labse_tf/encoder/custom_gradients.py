@@ -39,12 +39,21 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):
             tf.matmul(ones, dy)[0],
         )
 
-    return _add_bias(tf.matmul(x, kernel), bias), gradient
+    return _fused(_add_bias, tf.matmul(x, kernel), bias), gradient
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def _add_bias(x: tf.Tensor, bias: tf.Tensor, shapes) -> tf.Tensor:
     return x + bias
+
+
+def _fused(function, *tensors: tf.Tensor) -> tf.Tensor:
+    """Call a function that XLA compiles, traced for exactly the static shapes of its arguments.
+
+    Without the shapes as an argument, TensorFlow would use an earlier trace of unknown shapes for
+    known ones, and what a TPU compiles must have static shapes.
+    """
+    return function(*tensors, tuple(tuple(x.shape.as_list()) for x in tensors))
 
 
 @tf.custom_gradient
@@ -54,17 +63,17 @@ def gelu(x: tf.Tensor):
     Computed in float32. XLA fuses all passes over memory into one, forward and backward; it
     compiles once for each number of tokens (0.1 s), which is a multiple of 64 in training.
     """
-    return _gelu(x), lambda dy: _gelu_gradient(x, dy)
+    return _fused(_gelu, x), lambda dy: _fused(_gelu_gradient, x, dy)
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _gelu(x: tf.Tensor) -> tf.Tensor:
+def _gelu(x: tf.Tensor, shapes) -> tf.Tensor:
     as_float = tf.cast(x, tf.float32)
     return tf.cast(as_float * _normal_distribution(as_float), x.dtype)
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _gelu_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+def _gelu_gradient(x: tf.Tensor, dy: tf.Tensor, shapes) -> tf.Tensor:
     as_float = tf.cast(x, tf.float32)
     slope = _normal_distribution(as_float)
     slope += as_float * (_DENSITY * tf.exp(-0.5 * tf.square(as_float)))

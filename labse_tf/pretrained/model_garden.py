@@ -22,7 +22,7 @@ from labse_tf.encoder.weights import unfilled_variables
 from labse_tf.extras import install_hint
 from labse_tf.files.atomic import atomic_directory
 from labse_tf.pretrained.checkpoints import EncoderCheckpoint, parts_of, split
-from labse_tf.tokenization.choices import BEFORE_THE_CHOICE
+from labse_tf.tokenization.choices import BEFORE_THE_CHOICE, SENTENCEPIECE
 from labse_tf.tokenization.preprocessing import DEFAULT_SEQ_LENGTH, Preprocessor
 
 CONFIG_FILES = ("bert_config.json", "encoder_config.json")
@@ -86,8 +86,8 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
     Raises:
         FileExistsError: `path` exists.
         ImportError: the Model Garden is not installed: its own classes write the checkpoint.
-        ValueError: the encoder has no form in the Model Garden (mean pooling, no layer, another
-            epsilon).
+        ValueError: the model has no form in the Model Garden (mean pooling, no layer, another
+            epsilon, SentencePiece).
     """
     path, config = os.path.abspath(path), encoder.config
     if os.path.lexists(path):
@@ -104,6 +104,11 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
         raise ValueError(
             "The Model Garden's BertEncoder has a `layer_norm_epsilon` of 1e-12, but this "
             f"encoder's is {config.layer_norm_epsilon}."
+        )
+    if preprocessor.tokenization == SENTENCEPIECE:
+        raise ValueError(
+            "The Model Garden's BertEncoder comes with a WordPiece vocabulary, but `tokenization` "
+            f"is {SENTENCEPIECE!r}."
         )
     bert = _bert_encoder(encoder)
     lower_case = "uncased" if preprocessor.lower_case else "cased"
