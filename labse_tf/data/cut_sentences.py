@@ -29,6 +29,8 @@ def warn_of_cut_sentences(
     cut = seen = 0
     for count, sample in scans:
         texts = tf.constant(list(itertools.chain.from_iterable(sample)))
+        if not joined:
+            texts = preprocessor.with_default_prompt(texts)
         lengths = preprocessor.word_pieces(texts).row_lengths() + 2
         if joined:
             lengths = tf.reduce_sum(tf.reshape(lengths, [len(sample), -1]), axis=1) - 1

@@ -149,7 +149,8 @@ def read_pairs(
 
     def tokenize(number, rows):
         columns = split_rows(rows, container, hard_negatives)
-        pieces = preprocessor.word_pieces(tf.reshape(columns, [-1]))
+        sentences = preprocessor.with_default_prompt(tf.reshape(columns, [-1]))
+        pieces = preprocessor.word_pieces(sentences)
         length = tf.reduce_max(tf.reshape(pieces.row_lengths(), [sides, -1]), axis=0)
         batches = divide_rows(rows, length, window)
         # Not the pipeline's: at every step all workers get sentences of like length.

@@ -6,7 +6,7 @@ import abc
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from labse_tf.inference.tokens import LONG
 from labse_tf.inference.windows import Windows, skip_embedded
 from labse_tf.processes import check_process
 from labse_tf.progress_bars import is_watched, progress_bar
+from labse_tf.tokenization.prompts import choose_prompt
 
 if TYPE_CHECKING:
     from labse_tf.openvino.encoder import OpenVINO
@@ -79,6 +80,8 @@ class Embedder(abc.ABC):
         resume: bool = False,
         deduplicate: bool = True,
         long: str = "cut",
+        prompt: str | None = None,
+        prompt_name: str | None = None,
     ) -> np.ndarray:
         """Embeds sentences, in batches of like length, and equal ones once.
 
@@ -118,6 +121,9 @@ class Embedder(abc.ABC):
                 is left; their unit rows are averaged, weighted by the number of word pieces, and
                 the mean brought to unit length. Sentences that are short enough have the same
                 embeddings either way.
+            prompt: Text to put before each sentence, such as "query: "; "" for none.
+            prompt_name: Name of one of the model's own prompts, instead of the text. With neither,
+                the model's default prompt is used, if it has one.
 
         Returns:
             [number of sentences, dim] of `output_dtype`, rows of unit length, in the order of
@@ -150,12 +156,16 @@ class Embedder(abc.ABC):
                     f"The encoder's policy is to compute in {precision}, in which nothing is "
                     f"embedded: give `precision`, one of {self.precisions}."
                 )
+        prompt = choose_prompt(*self._prompts(), prompt, prompt_name)
         windows = self._in(precision)
         if show_progress is None:
             show_progress = is_watched(sys.stderr)
         if show_progress and total is None and isinstance(sentences, os.PathLike):
             total = count_lines(sentences) if os.path.isfile(sentences) else None  # or a pipe
         sentences, length = in_utf8(sentences)
+        if prompt:
+            before = prompt.encode("utf-8")
+            sentences = (before + sentence for sentence in sentences)
         total = length if total is None else total
         cut = unknown = count = 0
         with progress_bar(show=show_progress, total=total, unit=" sentences") as bar:
@@ -163,6 +173,7 @@ class Embedder(abc.ABC):
                 rows = EmbeddingRows(length or 0, self.dim, output_dtype)
             else:
                 settings = self._settings(precision, long)
+                settings |= {"prompt": prompt} if prompt else {}
                 rows = EmbeddingFile(
                     output, self.dim, output_dtype, resume=resume, settings=settings
                 )
@@ -222,6 +233,10 @@ class Embedder(abc.ABC):
             )
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         return rows / np.maximum(norms, 1e-12)
+
+    @abc.abstractmethod
+    def _prompts(self) -> tuple[Mapping[str, str], str | None]:
+        """Return the model's prompts by name, and the name of the default one."""
 
     @abc.abstractmethod
     def fingerprint(self) -> str:

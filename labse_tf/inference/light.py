@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,9 @@ class LightLaBSE(Embedder):
         compute_dtype = choose_precision(compute_dtype, "openvino", num_layers, is_prepared)
         self.compute_dtype = compute_dtype
         self.backend = OpenVINO(weights, found.encoder, compute_dtype, threads, kernels)
+
+    def _prompts(self) -> tuple[Mapping[str, str], str | None]:
+        return self._options.get("prompts", {}), self._options.get("default_prompt_name")
 
     def fingerprint(self) -> str:
         """See `Embedder.fingerprint`: of the float32 weights that `labse_tf.load` makes."""

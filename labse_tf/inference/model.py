@@ -107,6 +107,9 @@ class LaBSE(Embedder):
         """Those that `encode` can be told."""
         return WITH_FLOAT16 if self.backend is None else tuple(PRECISIONS)
 
+    def _prompts(self) -> tuple[Mapping[str, str], str | None]:
+        return self.preprocessor.prompts, self.preprocessor.default_prompt_name
+
     def fingerprint(self) -> str:
         """See `Embedder.fingerprint`."""
         return compute_fingerprint(

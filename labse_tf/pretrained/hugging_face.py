@@ -93,11 +93,12 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
             f"{MODULES}. It holds: {sorted(os.listdir(path))[:10]}."
         )
     bert, pooling, dense, own_length = path, "cls", None, DEFAULT_SEQ_LENGTH
-    lower_cases = False
+    lower_cases, prompts, default_prompt_name = False, {}, None
     if os.path.isfile(os.path.join(path, MODULES)):
         modules = read_modules(path)
         bert, pooling, dense = modules.transformer, modules.pooling, modules.dense
-        lower_cases = modules.do_lower_case
+        lower_cases, prompts = modules.do_lower_case, modules.prompts
+        default_prompt_name = modules.default_prompt_name
         own_length = modules.max_seq_length or model_max_length(bert)
     config_file = os.path.join(bert, bert_files.CONFIG)
     config = bert_files.read_config(config_file, pooling)
@@ -109,7 +110,7 @@ def read(path: str | os.PathLike, seq_length: int | None = None) -> tuple[Prepro
             f"(={config.max_positions}) of {config_file!r}."
         )
     tensors = bert_files.read_bert(bert, pooling, dense)
-    preprocessor = read_tokenizer(bert, seq_length)
+    preprocessor = read_tokenizer(bert, seq_length).with_prompts(prompts, default_prompt_name)
     is_sentencepiece = preprocessor.tokenization == SENTENCEPIECE
     config, tensors = _without_padding(config, tensors, preprocessor.vocab_size, is_sentencepiece)
     encoder = bert_files.unfilled(config, tensors, bert)
@@ -177,5 +178,11 @@ def write(path: str | os.PathLike, preprocessor: Preprocessor, encoder: Encoder)
         write_tokenizer(unfinished, preprocessor)
         tensors = bert_files.tensors_to_write(encoder)
         write_tensors(os.path.join(unfinished, FILE), tensors)
-        if dense := write_modules(unfinished, config, preprocessor.seq_length):
+        if dense := write_modules(
+            unfinished,
+            config,
+            preprocessor.seq_length,
+            preprocessor.prompts,
+            preprocessor.default_prompt_name,
+        ):
             write_tensors(os.path.join(dense, FILE), bert_files.dense_to_write(tensors))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 
 from labse_tf.encoder.config import EncoderConfig
 from labse_tf.pretrained.safetensors_files import read_json
+from labse_tf.tokenization.prompts import check_prompts
 
 MODULES = "modules.json"
 _TRANSFORMER = "sentence_bert_config.json"
@@ -26,6 +28,8 @@ class SentenceTransformerFiles:
         dense: Directory of the dense layer after [CLS]; None if there is none.
         max_seq_length: longest sequence in tokens, if it is said here.
         do_lower_case: whether text is lower-cased before the tokenizer sees it.
+        prompts: Texts by name that can be put before each sentence.
+        default_prompt_name: Name of the prompt that is used by default.
     """
 
     transformer: str
@@ -33,6 +37,8 @@ class SentenceTransformerFiles:
     dense: str | None
     max_seq_length: int | None
     do_lower_case: bool
+    prompts: dict[str, str]
+    default_prompt_name: str | None
 
 
 def read_modules(path: str) -> SentenceTransformerFiles:
@@ -71,7 +77,8 @@ def read_modules(path: str) -> SentenceTransformerFiles:
         pooling = "cls_token"
     if with_dense:
         _check_dense(os.path.join(folders[2], "config.json"))
-    _check_prompts(os.path.join(path, _PROMPTS))
+    pooling_file = os.path.join(folders[1], "config.json")
+    prompts, default = _read_prompts(os.path.join(path, _PROMPTS), pooling_file)
     transformer_file = os.path.join(folders[0], _TRANSFORMER)
     transformer = read_json(transformer_file) if os.path.isfile(transformer_file) else {}
     return SentenceTransformerFiles(
@@ -80,15 +87,38 @@ def read_modules(path: str) -> SentenceTransformerFiles:
         dense=folders[2] if with_dense else None,
         max_seq_length=transformer.get("max_seq_length"),
         do_lower_case=bool(transformer.get("do_lower_case")),
+        prompts=prompts,
+        default_prompt_name=default,
     )
 
 
-def write_modules(path: str, config: EncoderConfig, seq_length: int) -> str | None:
-    """Writes all but tensors; returns the folder for those of the dense layer, if there is one."""
+def write_modules(
+    path: str,
+    config: EncoderConfig,
+    seq_length: int,
+    prompts: Mapping[str, str],
+    default_prompt_name: str | None,
+) -> str | None:
+    """Write everything except tensors.
+
+    Args:
+        path: Directory to write to.
+        config: Shape of the encoder.
+        seq_length: Longest sequence in tokens.
+        prompts: Texts by name that can be put before each sentence.
+        default_prompt_name: Name of the prompt that is used by default.
+
+    Returns:
+        The directory for the tensors of the dense layer, or None if there is none.
+    """
     hidden = config.hidden_size
     files = {
         _TRANSFORMER: {"max_seq_length": seq_length, "do_lower_case": False},
-        _PROMPTS: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+        _PROMPTS: {
+            "prompts": dict(prompts),
+            "default_prompt_name": default_prompt_name,
+            "similarity_fn_name": "cosine",
+        },
         "1_Pooling/config.json": {
             "word_embedding_dimension": hidden,
             "pooling_mode_cls_token": config.pools_first_token,
@@ -153,18 +183,19 @@ def _check_place(file_name: str, config: dict) -> None:
             raise ValueError(_unlike(file_name, f"{key} {config[key]!r}"))
 
 
-def _check_prompts(file_name: str) -> None:
-    """Refuse a prompt that SentenceTransformer.encode would put before every sentence."""
-    if not os.path.isfile(file_name):
-        return
-    config = read_json(file_name)
-    if prompt := (config.get("prompts") or {}).get(config.get("default_prompt_name")):
-        raise ValueError(
-            f"{file_name!r} has the default prompt {prompt!r}, which sentence-transformers puts "
-            "before every sentence. labse_tf does not add prompts, so its embeddings would differ. "
-            "Set `default_prompt_name` to null in a copy of the model, and add the prompt to the "
-            "sentences yourself."
-        )
+def _read_prompts(file_name: str, pooling_file: str) -> tuple[dict[str, str], str | None]:
+    """Return the prompts by name, and the name of the default one."""
+    config = read_json(file_name) if os.path.isfile(file_name) else {}
+    prompts, default = config.get("prompts") or {}, config.get("default_prompt_name")
+    try:
+        check_prompts(prompts, default)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file_name!r}: {error}") from error
+    # Versions from 3.4 on write empty prompts "query" and "document" into every model.
+    prompts = {name: text for name, text in prompts.items() if text}
+    if prompts and read_json(pooling_file).get("include_prompt") is False:
+        raise ValueError(_unlike(pooling_file, "include_prompt false"))
+    return prompts, default if default in prompts else None
 
 
 def _unlike(file_name: str, found: str) -> str:

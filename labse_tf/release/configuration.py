@@ -63,6 +63,8 @@ def read_configuration(path: str | os.PathLike) -> ReleaseConfiguration:
             encoder_config, form = release["encoder"], release["format"]
             options = {name: release[name] for name in ("seq_length", "lower_case")}
             options |= {name: release.get(name, then) for name, then in BEFORE_THE_CHOICE.items()}
+            names = ("prompts", "default_prompt_name")
+            options |= {name: release[name] for name in names if name in release}
             weights_dtype = release.get("weights_dtype", "float32")
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             raise ValueError(

@@ -77,7 +77,8 @@ def release_root(
 
     def embed_sentences(sentences: tf.Tensor, training: bool = False) -> tf.Tensor:
         # What padding there is costs next to nothing.
-        return embed(preprocessor.pack_to_longest(preprocessor.word_pieces(sentences)), training)
+        pieces = preprocessor.word_pieces(preprocessor.with_default_prompt(sentences))
+        return embed(preprocessor.pack_to_longest(pieces), training)
 
     encoder_api = weights_by_name(encoder)
     encoder_api.__call__ = _traced(

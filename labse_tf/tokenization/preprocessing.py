@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from labse_tf.tokenization.choices import (
     vocabulary_file_name,
 )
 from labse_tf.tokenization.packing import checked_seq_length, pack
+from labse_tf.tokenization.prompts import check_prompts, choose_prompt
 from labse_tf.tokenization.sentencepiece_model import SentencePieceModel
 from labse_tf.tokenization.tokenizers import SentencePieceTokenizer, WordPieceTokenizer
 
@@ -54,6 +56,9 @@ class Preprocessor:
         tokenization: "google", "hugging-face" or "sentencepiece".
         max_word_characters: A longer word is [UNK]; None: no limit. Only for "hugging-face", whose
             models have 100.
+        prompts: Texts by name that a user can have put before each sentence, such as
+            {"query": "query: "}. They are not added here: `encode`, training and a release do.
+        default_prompt_name: Name of the prompt that is put before each sentence by default.
 
     Attributes:
         vocabulary: Content of the vocabulary file, bytes.
@@ -64,8 +69,8 @@ class Preprocessor:
     Raises:
         FileNotFoundError: If there is no such vocabulary.
         ValueError: If the vocabulary is invalid (see `read_vocabulary` and `SentencePieceModel`),
-            `seq_length` is below 3, the tokenization is unknown, or an option does not belong to
-            it.
+            `seq_length` is below 3, the tokenization is unknown, an option does not belong to it,
+            or `prompts` lacks the default prompt.
 
     Example:
         >>> preprocessor = Preprocessor("cased_vocab.txt")
@@ -81,7 +86,11 @@ class Preprocessor:
         max_word_bytes: int | None = None,
         tokenization: str = GOOGLE,
         max_word_characters: int | None = None,
+        prompts: Mapping[str, str] = types.MappingProxyType({}),
+        default_prompt_name: str | None = None,
     ):
+        check_prompts(prompts, default_prompt_name)
+        self.prompts, self.default_prompt_name = dict(prompts), default_prompt_name
         self.seq_length = checked_seq_length(seq_length)
         self.lower_case = bool(lower_case)
         if tokenization not in TOKENIZATIONS:
@@ -117,6 +126,20 @@ class Preprocessor:
         other.seq_length = checked_seq_length(seq_length)
         return other
 
+    def with_prompts(
+        self, prompts: Mapping[str, str], default_prompt_name: str | None = None
+    ) -> Preprocessor:
+        """Return a preprocessor with other prompts.
+
+        Raises:
+            TypeError: If `prompts` is not a mapping of strings to strings.
+            ValueError: If the default prompt is not in `prompts`.
+        """
+        check_prompts(prompts, default_prompt_name)
+        other = copy.copy(self)
+        other.prompts, other.default_prompt_name = dict(prompts), default_prompt_name
+        return other
+
     def with_token_ids(self, token_ids: Iterable[int]) -> Preprocessor:
         """Return a preprocessor that keeps only these tokens, renumbered in their order."""
         other = copy.copy(self)
@@ -132,14 +155,20 @@ class Preprocessor:
 
     @property
     def options(self) -> dict[str, int | bool | str | None]:
-        """Arguments of the constructor except the vocabulary, in JSON's types."""
-        return dict(
+        """Arguments of the constructor except the vocabulary, in JSON's types.
+
+        Prompts are left out if there are none, as in releases that are older than prompts.
+        """
+        options = dict(
             seq_length=self.seq_length,
             lower_case=self.lower_case,
             tokenization=self.tokenization,
             max_word_bytes=self.max_word_bytes,
             max_word_characters=self.max_word_characters,
         )
+        if self.prompts:
+            options |= dict(prompts=self.prompts, default_prompt_name=self.default_prompt_name)
+        return options
 
     @property
     def vocabulary_file_name(self) -> str:
@@ -211,6 +240,11 @@ class Preprocessor:
             [batch, (tokens)] for SentencePiece.
         """
         return self._tokenizer.tokenize(tf.convert_to_tensor(sentences, tf.string))
+
+    def with_default_prompt(self, sentences: tf.Tensor) -> tf.Tensor:
+        """Put the default prompt, if there is one, before each sentence, strings of any shape."""
+        prompt = choose_prompt(self.prompts, self.default_prompt_name)
+        return tf.strings.join([prompt, sentences]) if prompt else sentences
 
     def word_pieces(self, sentences: tf.Tensor) -> tf.RaggedTensor:
         """Tokenize strings [batch] to int32 [batch, (tokens)], without special tokens."""

@@ -503,7 +503,6 @@ def test_other_configurations_are_refused(bert_model, changes, message):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("modules.json", modules(TRANSFORMER, POOLING), r"pooling 'cls' in the modules"),
         ("modules.json", modules(TRANSFORMER), r"modules \['Transformer'\]"),
         ("modules.json", modules(TRANSFORMER, POOLING, DENSE, DENSE), "'Dense', 'Dense'"),
         ("modules.json", [{"idx": 0}], "it lacks: 'type'"),
@@ -514,8 +513,8 @@ def test_other_configurations_are_refused(bert_model, changes, message):
         ("2_Dense/config.json", {"activation_function": "torch.nn.Identity"}, "Identity"),
         (
             "config_sentence_transformers.json",
-            {"prompts": {"query": "Q: "}, "default_prompt_name": "query"},
-            "the default prompt 'Q: ', which .* before every sentence.* add the prompt to the",
+            {"prompts": {"query": "Q: "}, "default_prompt_name": "other"},
+            r"no prompt 'other'; its prompts are \['query'\]",
         ),
         ("sentence_bert_config.json", {"do_lower_case": True}, "keep its accents"),
     ],
@@ -601,7 +600,8 @@ def test_other_vocabularies_are_refused(bert_model, vocab_file, vocab_size):
     new = {"id": vocab_size, "content": "[NEW]", "special": True}
     for changes, message in (
         ({"model": {**good, "vocab": {**good["vocab"], "x y": vocab_size + 5}}}, "without a gap"),
-        ({"model": {**good, "type": "Unigram"}}, "`model.type` is 'Unigram'"),
+        ({"model": {**good, "type": "BPE"}}, "`model.type` is 'BPE'"),
+        ({"model": {**good, "type": "Unigram"}}, "`model.unk_id` is None"),
         ({"model": {**good, "vocab": {**good["vocab"], "a\nb": vocab_size}}}, "line end"),
         ({"added_tokens": [new]}, r"adds the token '\[NEW\]'"),
         (
