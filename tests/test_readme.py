@@ -112,7 +112,13 @@ def resolves(name):
 def test_flags_exist():
     programs = [
         f"{folder.replace('/', '.')}.{path.stem}"
-        for folder in ("training", "training/experiments", "training/labse_mini", "export")
+        for folder in (
+            "training",
+            "training/experiments",
+            "training/labse_mini",
+            "training/labse_small",
+            "export",
+        )
         for path in (ROOT / folder).glob("*.py")
         if "run_program(main)" in path.read_text(encoding="utf-8")
     ]

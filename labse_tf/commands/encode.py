@@ -57,6 +57,12 @@ def add_encode(commands) -> None:
         help="what becomes of sentences longer than the model reads: they are cut, or embedded in "
         "parts, whose mean is taken (default: cut)",
     )
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", help="text to put before each sentence, such as 'query: '")
+    prompt.add_argument(
+        "--prompt-name",
+        help="name of one of the model's own prompts (default: the model's default prompt, if any)",
+    )
     add_embedding_flags(parser)
     parser.set_defaults(run=_encode)
 
@@ -88,6 +94,8 @@ def _encode(flags: argparse.Namespace) -> None:
             resume=flags.resume,
             deduplicate=flags.deduplicate,
             long=flags.long,
+            prompt=flags.prompt,
+            prompt_name=flags.prompt_name,
             **options,
         )
     except (ResumeError, BlockingIOError):  # the rows cannot be resumed by this command
