@@ -11,7 +11,9 @@ SavedModel can differentiate.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -25,10 +27,10 @@ _DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal distribution, at
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):
     """Return x @ kernel + bias, [tokens, outputs].
 
-    TensorFlow's own graph optimizer would fuse the two into oneDNN's inner product, which takes
-    three times as long in bfloat16 as its matmul does on a CPU with AMX (5,568 tokens, 384 to
-    1,536, two cores: 18.9 and 5.7 ms); XLA's addition of the bias is not fused. The gradient of
-    the bias is a matmul with ones, since `BiasAddGrad` is slow.
+    In bfloat16 TensorFlow's graph optimizer would fuse the two into oneDNN's inner product, which
+    takes three times as long as its matmul does on a CPU with AMX (5,568 tokens, 384 to 1,536, two
+    cores: 18.9 and 5.7 ms). XLA's addition of the bias is not fused. The gradient of the bias is a
+    matmul with ones, since `BiasAddGrad` is slow.
     """
 
     def gradient(dy: tf.Tensor):
@@ -39,49 +41,62 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):
             tf.matmul(ones, dy)[0],
         )
 
-    return _fused(_add_bias, tf.matmul(x, kernel), bias), gradient
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _add_bias(x: tf.Tensor, bias: tf.Tensor, shapes) -> tf.Tensor:
-    return x + bias
-
-
-def _fused(function, *tensors: tf.Tensor) -> tf.Tensor:
-    """Call a function that XLA compiles, traced for exactly the static shapes of its arguments.
-
-    Without the shapes as an argument, TensorFlow would use an earlier trace of unknown shapes for
-    known ones, and what a TPU compiles must have static shapes.
-    """
-    return function(*tensors, tuple(tuple(x.shape.as_list()) for x in tensors))
+    product = tf.matmul(x, kernel)
+    if x.dtype == tf.bfloat16:
+        return _compiled(_add_bias, product, bias), gradient
+    return tf.nn.bias_add(product, bias), gradient
 
 
 @tf.custom_gradient
 def gelu(x: tf.Tensor):
-    """Return x * Phi(x), with Phi the standard normal distribution function.
+    """Return x * Phi(x), with Phi the standard normal distribution function; in float32.
 
-    Computed in float32. XLA fuses all passes over memory into one, forward and backward; it
-    compiles once for each number of tokens (0.1 s), which is a multiple of 64 in training.
+    In bfloat16 XLA fuses all passes over memory into one, forward and backward. It compiles once
+    for each number of tokens (0.1 s), which is a multiple of 64 in training.
     """
-    return _fused(_gelu, x), lambda dy: _fused(_gelu_gradient, x, dy)
+    if x.dtype == tf.bfloat16:
+        return _compiled(_gelu, x), lambda dy: _compiled(_gelu_gradient, x, dy)
+    share = _normal_distribution(tf.cast(x, tf.float32))
+
+    def gradient(dy: tf.Tensor) -> tf.Tensor:
+        return _gelu_gradient(x, dy, share)
+
+    return tf.cast(tf.cast(x, tf.float32) * share, x.dtype), gradient
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _gelu(x: tf.Tensor, shapes) -> tf.Tensor:
+def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    return x + bias
+
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
     as_float = tf.cast(x, tf.float32)
     return tf.cast(as_float * _normal_distribution(as_float), x.dtype)
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _gelu_gradient(x: tf.Tensor, dy: tf.Tensor, shapes) -> tf.Tensor:
+def _gelu_gradient(x: tf.Tensor, dy: tf.Tensor, share: tf.Tensor | None = None) -> tf.Tensor:
     as_float = tf.cast(x, tf.float32)
-    slope = _normal_distribution(as_float)
+    slope = _normal_distribution(as_float) if share is None else share
     slope += as_float * (_DENSITY * tf.exp(-0.5 * tf.square(as_float)))
     return tf.cast(tf.cast(dy, tf.float32) * slope, x.dtype)
 
 
 def _normal_distribution(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * tf.math.erf(x * _ROOT_HALF) + 0.5
+
+
+def _compiled(function: Callable[..., tf.Tensor], *tensors: tf.Tensor) -> tf.Tensor:
+    """Call a function compiled by XLA, traced for exactly the static shapes of its arguments.
+
+    Without the shapes in the key, TensorFlow would use an earlier trace of unknown shapes for known
+    ones, and what a TPU compiles must have static shapes.
+    """
+    shapes = tuple(tuple(x.shape.as_list()) for x in tensors)
+    return _compiled_for(function, shapes)(*tensors)
+
+
+@functools.cache
+def _compiled_for(function: Callable[..., tf.Tensor], shapes: tuple) -> Callable[..., tf.Tensor]:
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 @tf.custom_gradient
