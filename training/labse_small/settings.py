@@ -8,9 +8,9 @@ from labse_tf.training.config import FineTuningConfig
 from training.labse_mini.settings import DataSettings, Publication
 
 _RANKING = FineTuningConfig(
-    steps=4000,
-    batch_size=512,
-    learning_rate=1.5e-4,
+    steps=8000,
+    batch_size=256,  # 512 pairs of 64 tokens take 17 GB
+    learning_rate=1.2e-4,
     embedding_rate_factor=7.0,
     warmup_steps=100,
     weight_decay=0.01,
@@ -19,7 +19,7 @@ _RANKING = FineTuningConfig(
     scale=30.0,
     exponent=0.35,
     precision="bfloat16",
-    checkpoint_every=200,
+    checkpoint_every=400,
     keep_checkpoints=2,
     report_every=50,
 )
