@@ -25,12 +25,12 @@ _DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal distribution, at
 
 @tf.custom_gradient
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):
-    """Return x @ kernel + bias, [tokens, outputs].
+    """Return x @ kernel + bias, [tokens, outputs], in bfloat16.
 
-    In bfloat16 TensorFlow's graph optimizer would fuse the two into oneDNN's inner product, which
-    takes three times as long as its matmul does on a CPU with AMX (5,568 tokens, 384 to 1,536, two
-    cores: 18.9 and 5.7 ms). XLA's addition of the bias is not fused. The gradient of the bias is a
-    matmul with ones, since `BiasAddGrad` is slow.
+    TensorFlow's graph optimizer would fuse the two into oneDNN's inner product, which takes three
+    times as long as its matmul does on a CPU with AMX (5,568 tokens, 384 to 1,536, two cores: 18.9
+    and 5.7 ms). XLA's addition of the bias is not fused. The gradient of the bias is a matmul with
+    ones, since `BiasAddGrad` is slow.
     """
 
     def gradient(dy: tf.Tensor):
@@ -41,10 +41,7 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor):
             tf.matmul(ones, dy)[0],
         )
 
-    product = tf.matmul(x, kernel)
-    if x.dtype == tf.bfloat16:
-        return _compiled(_add_bias, product, bias), gradient
-    return tf.nn.bias_add(product, bias), gradient
+    return _compiled(_add_bias, tf.matmul(x, kernel), bias), gradient
 
 
 @tf.custom_gradient

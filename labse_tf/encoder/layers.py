@@ -57,7 +57,7 @@ class Dense(tf_keras.layers.Layer):
         if factors is not None:
             kernel, bias = kernel * factors, bias * tf.cast(factors, bias.dtype)
         kernel = tf.cast(kernel, self.compute_dtype)
-        if custom_gradients:
+        if custom_gradients and kernel.dtype == tf.bfloat16:
             return custom.dense(x, kernel, tf.convert_to_tensor(bias))
         return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 

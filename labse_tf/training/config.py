@@ -204,7 +204,6 @@ class FineTuningConfig(TrainingConfig):
                 f"`row_sparse` (={self.row_sparse}) updates as many rows as occur, which "
                 f"`static_width` (={self.static_width}) does not allow. Leave out one of them."
             )
-
         if self.embedding_rate_factor != 1 and not self.updates_rows:
             raise ValueError(
                 f"`embedding_rate_factor` (={self.embedding_rate_factor}) needs row-sparse updates "

@@ -24,6 +24,7 @@ OTHERS = {
     "num_heads": 3,
     "tlm_share": 0.25,
     "row_sparse": False,
+    "embedding_rate_factor": 1.0,  # another one needs row-sparse updates
     "jit_compile": False,
     "min_score": -1.0,
     "language_filter": "identified",

@@ -127,3 +127,30 @@ def test_other_keys_drop_others():
         expected = vectors.shape[1] ** -0.5
         assert np.std(correlations) == pytest.approx(expected, rel=0.1)
         assert np.abs(correlations).max() < 7 * expected
+
+
+@pytest.mark.parametrize("tokens", [3, 640])
+def test_dense_and_gelu_in_bfloat16(tokens):
+    """The functions that XLA compiles, against formulas in float64 on the rounded inputs."""
+    rng = np.random.default_rng(7)
+    shapes = {"x": [tokens, 16], "kernel": [16, 24], "bias": [24], "dy": [tokens, 24]}
+    rounded = {n: tf.constant(rng.normal(size=s), tf.bfloat16) for n, s in shapes.items()}
+    x, kernel, bias, dy = (value.numpy().astype(np.float64) for value in rounded.values())
+    inputs = [rounded[name] for name in ("x", "kernel", "bias")]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = custom_gradients.dense(*inputs)
+    gradients = tape.gradient(y, inputs, rounded["dy"])
+    expected = (x @ kernel + bias, dy @ kernel.T, x.T @ dy, dy.sum(axis=0))
+    for value, wanted in zip((y, *gradients), expected, strict=True):
+        assert value.dtype == tf.bfloat16
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(value.numpy().astype(np.float64), wanted, atol=0.02 * scale)
+    with tf.GradientTape() as tape:
+        tape.watch(rounded["dy"])
+        z = custom_gradients.gelu(rounded["dy"])
+    slope = tape.gradient(z, rounded["dy"], tf.ones_like(z))
+    np.testing.assert_allclose(z.numpy().astype(np.float64), dy * norm.cdf(dy), atol=0.02)
+    np.testing.assert_allclose(
+        slope.numpy().astype(np.float64), norm.cdf(dy) + dy * norm.pdf(dy), atol=0.02
+    )

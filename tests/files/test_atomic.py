@@ -167,7 +167,7 @@ def test_taken_for_a_leftover_before_it_was_locked(tmp_path, kind, monkeypatch):
         descriptor = create(path)
         made.append(path)
         if len(made) == 1:
-            atomic._remove_leftovers(str(tmp_path / "out"))
+            atomic.remove_leftovers(str(tmp_path / "out"))
             assert not os.path.lexists(path)
         return descriptor
 
