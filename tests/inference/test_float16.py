@@ -18,7 +18,5 @@ def test_float16(model, release):
 
 
 def test_not_with_openvino(release):
-    with pytest.raises(
-        ValueError, match=r"`precision` \(='float16'\) must be .* with backend='openvino'"
-    ):
+    with pytest.raises(ValueError, match=r"must be .* with backend=.openvino"):
         labse_tf.load(release, precision="float16", backend="openvino")
