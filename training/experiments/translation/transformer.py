@@ -76,7 +76,7 @@ class Translator:
         directory = os.path.join(folder, "checkpoints")
         remove_leftovers(directory)
         if before := list_checkpoints(directory):
-            checkpoint.restore(before[max(before)]).assert_consumed()
+            checkpoint.read(before[max(before)]).assert_consumed()
         losses = []
         for number in range(int(self._optimizer.iterations), config.steps):
             losses.append(self._step(*batches(number)))
