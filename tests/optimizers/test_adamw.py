@@ -197,3 +197,21 @@ def test_keras_files_hold_the_state(ending, tmp_path):
         step(again)
     with pytest.raises(ValueError, match=r"has 11 variables, but 1 values .*`build`"):
         again.optimizer.set_weights([1])
+
+
+def test_a_table_with_a_rate_of_its_own():
+    """Adam's first step is rate * g / (|g| + epsilon), and decay is a share of the same rate."""
+    factor, rate, decay = 7.0, 0.01, 0.1
+    variables = {name: table(name) for name in ("table", "kernel")}
+    before = variables["table"].numpy()
+    optimizer = AdamW(rate, decay, tables=["table"], table_rate_factor=factor)
+    optimizer.build(list(variables.values()))
+    gradient = np.random.default_rng(2).normal(size=[ROWS, DIM]).astype(np.float32)
+    given = [slices(np.arange(ROWS, dtype=np.int32), gradient), tf.constant(gradient)]
+    optimizer.apply_gradients(list(zip(given, variables.values())))
+    optimizer.settle()
+    for name, own in (("table", factor), ("kernel", 1)):
+        expected = before * (1 - rate * own * decay)
+        expected -= rate * own * gradient / (np.abs(gradient) + 1e-6)
+        np.testing.assert_allclose(variables[name], expected, atol=2e-5)
+    assert optimizer.get_config()["table_rate_factor"] == factor

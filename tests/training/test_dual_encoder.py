@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras
 
@@ -12,6 +13,7 @@ from labse_tf.encoder.freezing import weights_to_train
 from labse_tf.optimizers.adamw import AdamW
 from labse_tf.optimizers.schedules import WarmupLinearDecay
 from tests.encoder.test_encoder import CONFIG, packed, randomised
+from tests.training.replicas import loss_and_gradients
 
 CONFIG = dataclasses.replace(CONFIG, num_layers=2)
 
@@ -66,3 +68,13 @@ def test_saved_and_loaded(tmp_path, recwarn):
     state = zip(loaded.optimizer.variables, model.optimizer.variables, strict=True)
     for ours, theirs in [*state, *zip(loaded.encoder.weights, model.encoder.weights)]:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("hard_negatives", [0, 2])
+def test_sides_are_embedded_as_one_batch(hard_negatives):
+    """Without dropout, and equal to one side after the other, as static shapes need."""
+    together = loss_and_gradients(hard_negatives=hard_negatives)
+    apart = loss_and_gradients(hard_negatives=hard_negatives, static=True)
+    assert together[0] == pytest.approx(apart[0], abs=1e-5) and together[1] == apart[1]
+    for a, b in zip(together[2], apart[2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
