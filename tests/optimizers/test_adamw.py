@@ -200,7 +200,7 @@ def test_keras_files_hold_the_state(ending, tmp_path):
 
 
 def test_a_table_with_a_rate_of_its_own():
-    """Adam's first step is rate * g / (|g| + epsilon / sqrt(1 - beta_2)); decay has the same rate."""
+    """Adam's first step is rate * g / (|g| + epsilon); decay has the same rate."""
     factor, rate, decay, epsilon = 7.0, 0.01, 0.1, 1e-6 / np.sqrt(1 - 0.999)
     variables = {name: table(name) for name in ("table", "kernel")}
     before = variables["table"].numpy()
