@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -118,4 +117,3 @@ def test_refused_layouts(tmp_path, preprocessor):
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
     with pytest.raises(ValueError, match="`model_type` is 'gpt2'"):
         labse_tf.load(folder)
-    shutil.rmtree(folder / "1_Pooling")
